@@ -1,0 +1,5 @@
+#include "apitypes/image.h"
+
+namespace estiba {
+ESTIBA_IMAGE_TYPES(ESTIBA_DEFINE_JSON)
+}
