@@ -1,0 +1,5 @@
+#include "apitypes/system.h"
+
+namespace estiba {
+ESTIBA_SYSTEM_TYPES(ESTIBA_DEFINE_JSON)
+}
