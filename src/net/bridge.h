@@ -13,7 +13,8 @@ struct BridgeSpec {
   std::string name;
   Ip gateway;  ///< the bridge's own address
   int prefixLen = 0;
-  int mtu = 0;  ///< of a new bridge; 0: the kernel's choice
+  int mtu = 0;        ///< of a new bridge; 0: the kernel's choice
+  std::string owner;  ///< the interface's alias (ip link shows it): by it we know our own again
 };
 
 struct BridgeState {
@@ -30,7 +31,10 @@ BridgeState bridgeState(const netlink::Socket& route, const BridgeSpec& spec);
 /// Throws Error(conflict) where another kind of interface has that name.
 BridgeState ensureBridge(const netlink::Socket& route, const BridgeSpec& spec);
 /// Missing is fine.
-void removeBridge(const netlink::Socket& route, const std::string& name);
+void removeInterface(const netlink::Socket& route, const std::string& name);
+
+/// Names of the interfaces whose alias is `owner`.
+std::vector<std::string> bridgesOwnedBy(const netlink::Socket& route, const std::string& owner);
 
 /// Something on the host that has addresses of its own.
 struct Occupied {

@@ -1,11 +1,11 @@
 #pragma once
 // Networks and endpoints: rows, and what they need on the host. One service per engine root.
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -44,6 +44,8 @@ struct Options {
 std::string defaultBridgeName(const std::string& root);
 /// The firewall table: "estiba" or "estiba_" and the same digits.
 std::string firewallTableName(const std::string& root);
+
+struct Occupied;  // net/bridge.h
 
 struct Network {
   std::string id;  ///< 64 hex digits
@@ -90,6 +92,7 @@ struct Endpoint {
   Mac mac;            ///< MacAddress
   int mtu = 0;
   bool ipv6 = false;
+  bool icc = true;  ///< false: cannot reach the other containers of this network
   std::vector<std::string> aliases;
 };
 
@@ -122,13 +125,15 @@ class Networks {
   void remove(const std::string& reference);
 
   /// Takes a place in a network before the container starts: its bridge and firewall rules are put up where they are
-  /// missing, an address is reserved. attach() (net/link.h) then makes the interface.
+  /// missing, an address is reserved. attach() (net/link.h) then makes the interface. A place that an earlier run of
+  /// the container left behind is in the way: release() first.
   Endpoint connect(const ConnectSpec& spec);
   void disconnect(const std::string& containerId, const std::string& network);
   /// Frees all places of a container that has ended. Interfaces go with its namespace.
   void release(const std::string& containerId);
-  /// Frees the places of all containers that are not in `known`; how many.
-  size_t recover(const std::set<std::string>& known);
+  /// Frees the places of all containers that `isKnown` (by id) denies; how many. It is asked after the places are
+  /// read: where the container's row is written before connect(), no container that starts meanwhile loses its own.
+  size_t recover(const std::function<bool(const std::string&)>& isKnown);
   std::vector<Endpoint> endpointsOf(const std::string& containerId);
   std::vector<Endpoint> endpointsIn(const std::string& networkId);
 
@@ -140,15 +145,21 @@ class Networks {
   const Options& options() const noexcept { return options_; }
 
  private:
-  struct Host;  // sockets, opened once
+  struct Host;  // sockets, opened when first needed
+  Host& host();
   int ensureUp(db::Connection& db, Network& network);
-  void chooseSubnet(db::Connection& db, Network& network, bool mayMove);
+  int bringUp(db::Connection& db, Network& network);
+  void settleSubnet(db::Connection& db, Network& network);
+  Subnet freeSubnet(db::Connection& db, const Network& network, const std::vector<Occupied>& occupied);
   void ensurePredefined(db::Connection& db);
+  void applyOptions(Network& network) const;
   std::vector<Network> load(db::Connection& db);
-  Network resolve(db::Connection& db, const std::string& reference);
+  std::vector<Network> readAll(db::Connection& db);
+  void forget(db::Connection& db, const Network& network);
 
   db::Pool& pool_;
   Options options_;
+  std::once_flag hostOnce_;
   std::unique_ptr<Host> host_;
 };
 

@@ -1,0 +1,149 @@
+#include "net/link.h"
+
+#include <linux/if_bridge.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <linux/veth.h>
+#include <net/if.h>
+#include <sys/socket.h>
+
+#include "net/bridge.h"
+#include "sys/netlink.h"
+
+namespace estiba::net {
+
+namespace {
+
+using netlink::Message;
+using netlink::Request;
+using netlink::Socket;
+
+// What interfaces of the namespace made later start with: nobody announces routes to us (CVE-2020-13401), and there is
+// no IPv6 that was not asked for (CVE-2024-32473), but ::1.
+Socket openConfigured(int netnsFd, bool ipv6) {
+  if (ipv6) return Socket::openIn(netnsFd, NETLINK_ROUTE, {{"/proc/sys/net/ipv6/conf/default/accept_ra", "0"}});
+  return Socket::openIn(netnsFd, NETLINK_ROUTE,
+                        {{"/proc/sys/net/ipv6/conf/default/accept_ra", "0"},
+                         {"/proc/sys/net/ipv6/conf/all/disable_ipv6", "1"},
+                         {"/proc/sys/net/ipv6/conf/lo/disable_ipv6", "0"}});
+}
+
+ifinfomsg up(int index = 0) {
+  ifinfomsg out{};
+  out.ifi_index = index;
+  out.ifi_flags = IFF_UP;
+  out.ifi_change = IFF_UP;
+  return out;
+}
+
+void addLoopbackUp(Request& inside) {
+  inside.message(RTM_NEWLINK, NLM_F_ACK).header(up()).text(IFLA_IFNAME, "lo");
+}
+
+void createPair(const Socket& host, const Endpoint& endpoint, int netnsFd) {
+  const unsigned bridge = ::if_nametoindex(endpoint.bridge.c_str());
+  if (bridge == 0) throw SysError(errno, fmt::format("find bridge '{}'", endpoint.bridge));
+  const auto mtu = static_cast<uint32_t>(endpoint.mtu);
+  Request request;
+  request.message(RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL)
+      .header(up())
+      .text(IFLA_IFNAME, endpoint.hostInterface)
+      .u32(IFLA_MASTER, bridge);
+  if (mtu != 0) request.u32(IFLA_MTU, mtu);
+  const auto peer = [&] {
+    // The inner end is not brought up here: its other end is not ready yet (ENOTCONN).
+    request.header(ifinfomsg{})
+        .text(IFLA_IFNAME, endpoint.interface)
+        .attr(IFLA_ADDRESS, endpoint.mac.bytes.data(), endpoint.mac.bytes.size())
+        .u32(IFLA_NET_NS_FD, static_cast<uint32_t>(netnsFd));
+    if (mtu != 0) request.u32(IFLA_MTU, mtu);
+  };
+  request.nest(IFLA_LINKINFO, [&] {
+    request.text(IFLA_INFO_KIND, "veth").nest(IFLA_INFO_DATA, [&] { request.nest(VETH_INFO_PEER, peer); });
+  });
+  if (!endpoint.icc) {
+    // Between two ports of one bridge no IP rule is asked: the bridge itself must keep them apart.
+    request.message(RTM_NEWLINK, NLM_F_ACK)
+        .header(ifinfomsg{})
+        .text(IFLA_IFNAME, endpoint.hostInterface)
+        .nest(IFLA_LINKINFO, [&] {
+          request.text(IFLA_INFO_SLAVE_KIND, "bridge").nest(IFLA_INFO_SLAVE_DATA, [&] {
+            request.u8(IFLA_BRPORT_ISOLATED, 1);
+          });
+        });
+  }
+  host.transact(request, fmt::format("make interface '{}' of container {} on bridge '{}'", endpoint.interface,
+                                     endpoint.containerId.substr(0, 12), endpoint.bridge));
+}
+
+int indexOf(const Socket& socket, const std::string& name) {
+  int index = 0;
+  Request request;
+  request.message(RTM_GETLINK, NLM_F_ACK)
+      .header(ifinfomsg{})
+      .text(IFLA_IFNAME, name)
+      .u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+  socket.transact(request, fmt::format("look up interface '{}'", name),
+                  [&](const Message& m) { index = m.header<ifinfomsg>().ifi_index; });
+  return index;
+}
+
+void addAddress(Request& inside, const Endpoint& endpoint, int index) {
+  ifaddrmsg header{};
+  header.ifa_family = static_cast<uint8_t>(endpoint.address.family());
+  header.ifa_prefixlen = static_cast<uint8_t>(endpoint.prefixLen);
+  header.ifa_index = static_cast<uint32_t>(index);
+  inside.message(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL)
+      .header(header)
+      .bytes(IFA_LOCAL, endpoint.address.bytes())
+      .bytes(IFA_ADDRESS, endpoint.address.bytes());
+  if (endpoint.prefixLen < 31) {
+    const Ip broadcast = Subnet::of(endpoint.address, endpoint.prefixLen).lastHost().plus(1);
+    inside.bytes(IFA_BROADCAST, broadcast.bytes());
+  }
+}
+
+void addDefaultRoute(Request& inside, const Endpoint& endpoint, int index) {
+  rtmsg header{};
+  header.rtm_family = static_cast<uint8_t>(endpoint.gateway.family());
+  header.rtm_table = RT_TABLE_MAIN;
+  header.rtm_protocol = RTPROT_BOOT;
+  header.rtm_scope = RT_SCOPE_UNIVERSE;
+  header.rtm_type = RTN_UNICAST;
+  inside.message(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE)
+      .header(header)
+      .bytes(RTA_GATEWAY, endpoint.gateway.bytes())
+      .u32(RTA_OIF, static_cast<uint32_t>(index));
+}
+
+}  // namespace
+
+void bringLoopbackUp(int netnsFd) {
+  const Socket socket = openConfigured(netnsFd, false);
+  Request inside;
+  addLoopbackUp(inside);
+  socket.transact(inside, "bring the loopback interface up");
+}
+
+void attach(const Endpoint& endpoint, int netnsFd) {
+  if (endpoint.driver == "host") return;
+  if (endpoint.driver == "null") return bringLoopbackUp(netnsFd);
+  // Before the interface is there: it inherits these settings and never has another.
+  const Socket inner = openConfigured(netnsFd, endpoint.ipv6);
+  createPair(Socket::open(NETLINK_ROUTE), endpoint, netnsFd);
+  const int index = indexOf(inner, endpoint.interface);
+  Request inside;
+  addLoopbackUp(inside);
+  addAddress(inside, endpoint, index);
+  inside.message(RTM_NEWLINK, NLM_F_ACK).header(up(index));
+  if (!endpoint.gateway.empty()) addDefaultRoute(inside, endpoint, index);
+  inner.transact(inside, fmt::format("set up interface '{}' of container {}", endpoint.interface,
+                                     endpoint.containerId.substr(0, 12)));
+}
+
+void detach(const Endpoint& endpoint) {
+  if (endpoint.hostInterface.empty()) return;
+  removeInterface(Socket::open(NETLINK_ROUTE), endpoint.hostInterface);
+}
+
+}  // namespace estiba::net
