@@ -56,8 +56,12 @@ std::string toUpper(std::string_view text) {
   return out;
 }
 
-bool startsWith(std::string_view text, std::string_view prefix) { return text.starts_with(prefix); }
-bool endsWith(std::string_view text, std::string_view suffix) { return text.ends_with(suffix); }
+bool startsWith(std::string_view text, std::string_view prefix) {
+  return text.starts_with(prefix);
+}
+bool endsWith(std::string_view text, std::string_view suffix) {
+  return text.ends_with(suffix);
+}
 
 std::string replaceAll(std::string_view text, std::string_view from, std::string_view to) {
   std::string out;
@@ -104,14 +108,38 @@ std::string quoted(std::string_view text) {
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
     switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\n': out += "\\n"; break;
-      case '\t': out += "\\t"; break;
-      case '\r': out += "\\r"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\a':
+        out += "\\a";
+        break;
+      case '\b':
+        out += "\\b";
+        break;
+      case '\f':
+        out += "\\f";
+        break;
+      case '\v':
+        out += "\\v";
+        break;
       default:
-        if (byte < 0x20 || byte == 0x7f) out += fmt::format("\\x{:02x}", byte);
-        else out += c;
+        if (byte < 0x20 || byte == 0x7f)
+          out += fmt::format("\\x{:02x}", byte);
+        else
+          out += c;
     }
   }
   return out + "\"";
@@ -140,12 +168,18 @@ std::optional<std::string> base64Decode(std::string_view text) {
   int held = 0;
   for (const char c : text) {
     unsigned value = 0;
-    if (c >= 'A' && c <= 'Z') value = static_cast<unsigned>(c - 'A');
-    else if (c >= 'a' && c <= 'z') value = static_cast<unsigned>(c - 'a') + 26;
-    else if (c >= '0' && c <= '9') value = static_cast<unsigned>(c - '0') + 52;
-    else if (c == '+' || c == '-') value = 62;
-    else if (c == '/' || c == '_') value = 63;
-    else return std::nullopt;
+    if (c >= 'A' && c <= 'Z')
+      value = static_cast<unsigned>(c - 'A');
+    else if (c >= 'a' && c <= 'z')
+      value = static_cast<unsigned>(c - 'a') + 26;
+    else if (c >= '0' && c <= '9')
+      value = static_cast<unsigned>(c - '0') + 52;
+    else if (c == '+' || c == '-')
+      value = 62;
+    else if (c == '/' || c == '_')
+      value = 63;
+    else
+      return std::nullopt;
     bits = bits << 6 | value;
     held += 6;
     if (held >= 8) {
@@ -181,8 +215,10 @@ std::string urlEncode(std::string_view text) {
   for (const char c : text) {
     const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
                        c == '_' || c == '.' || c == '~';
-    if (plain) out += c;
-    else out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+    if (plain)
+      out += c;
+    else
+      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
   }
   return out;
 }
@@ -190,8 +226,7 @@ std::string urlEncode(std::string_view text) {
 std::string randomHex(size_t bytes) {
   std::string raw(bytes, '\0');
   for (size_t got = 0; got < bytes;) {
-    got += static_cast<size_t>(
-        sys([&] { return ::getrandom(raw.data() + got, bytes - got, 0); }, "read random bytes"));
+    got += static_cast<size_t>(sys([&] { return ::getrandom(raw.data() + got, bytes - got, 0); }, "read random bytes"));
   }
   return toHex(raw);
 }
@@ -221,7 +256,9 @@ std::string humanSize(double bytes, int precision) {
   return scaled(bytes, 1000, kUnits, 8, precision);
 }
 
-std::string humanSize(double bytes) { return humanSize(bytes, 4); }
+std::string humanSize(double bytes) {
+  return humanSize(bytes, 4);
+}
 
 std::string bytesSize(double bytes) {
   static constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB"};

@@ -27,7 +27,7 @@ std::optional<uint64_t> parseUint(std::string_view text);
 /// As parseUint, with an optional leading '-' or '+'.
 std::optional<int64_t> parseInt(std::string_view text);
 
-/// A Go %q: double quotes, with \n \t \" \\ and \xNN escapes.
+/// A Go %q: double quotes, with \a \b \f \n \r \t \v \" \\ and \xNN escapes.
 std::string quoted(std::string_view text);
 std::string base64Encode(std::string_view bytes);
 /// Standard or URL-safe alphabet, padding optional; nullopt where it is neither.
