@@ -22,7 +22,7 @@ struct ClientOptions {
   /// URL's host is. Where unset, TCP to the URL's host, TLS for https, proxies as the environment says.
   std::function<Fd()> dial;
   TlsOptions tls;
-  bool tlsOverDial = false;  ///< with `dial`: speak TLS over what it returned (tcp:// with certificates)
+  bool tlsOverDial = false;  ///< with `dial`: speak TLS over what it returned; set tls.serverName, or use absolute URLs
   bool useProxy = true;
   std::chrono::milliseconds connectTimeout{30'000};  ///< TCP and TLS together, each address
   std::chrono::milliseconds headerTimeout{0};        ///< from the request's end to the reply's header; 0: none
@@ -47,7 +47,6 @@ struct ClientRequest {
   std::stop_token stop;                ///< cuts the connection: Error(cancelled)
 };
 
-class ClientConnection;
 class Client;
 
 /// A reply: its header, and its body as it arrives. The connection goes back to the client when the body has been read
