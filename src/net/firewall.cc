@@ -29,7 +29,7 @@ constexpr uint32_t kTypeIfname = 41;
 constexpr uint32_t kTypeIfnamePair = kTypeIfname << 6 | kTypeIfname;
 
 constexpr const char* kBridges = "bridges";
-constexpr const char* kMasquerade = "masquerade";
+constexpr const char* kNatted = "natted";
 constexpr const char* kInternal = "internal";
 constexpr const char* kSame = "same";
 constexpr const char* kForward = "forward";
@@ -121,7 +121,7 @@ uint32_t sameVerdict(const FirewallNetwork& network) {
 void addNetwork(Batch& batch, const FirewallNetwork& network) {
   const std::string key = ifname(network.interface);
   addElement(batch, kBridges, key);
-  if (network.masquerade) addElement(batch, kMasquerade, key);
+  if (network.masquerade) addElement(batch, kNatted, key);
   if (network.internal) addElement(batch, kInternal, key);
   addElement(batch, kSame, pair(network.interface), sameVerdict(network));
 }
@@ -211,7 +211,7 @@ void addRules(Batch& batch) {
   Rule(batch, kForward).is([](Rule& r) { r.meta(NFT_META_OIFNAME).in(kBridges).verdict(NF_DROP); });
   Rule(batch, kPostrouting).is([](Rule& r) {
     r.meta(NFT_META_NFPROTO).compare(NFT_CMP_EQ, std::string(1, NFPROTO_IPV4));
-    r.meta(NFT_META_IIFNAME).in(kMasquerade).meta(NFT_META_OIFNAME).in(kBridges, true).masquerade();
+    r.meta(NFT_META_IIFNAME).in(kNatted).meta(NFT_META_OIFNAME).in(kBridges, true).masquerade();
   });
 }
 
@@ -286,7 +286,7 @@ Firewall::Found Firewall::inspect(const std::string& interface) const {
   get(NFT_MSG_GETCHAIN).text(NFTA_CHAIN_TABLE, table_).text(NFTA_CHAIN_NAME, kForward);
   get(NFT_MSG_GETCHAIN).text(NFTA_CHAIN_TABLE, table_).text(NFTA_CHAIN_NAME, kPostrouting);
   putElement(get(NFT_MSG_GETSETELEM), table_, kBridges, ifname(interface));
-  putElement(get(NFT_MSG_GETSETELEM), table_, kMasquerade, ifname(interface));
+  putElement(get(NFT_MSG_GETSETELEM), table_, kNatted, ifname(interface));
   putElement(get(NFT_MSG_GETSETELEM), table_, kInternal, ifname(interface));
   putElement(get(NFT_MSG_GETSETELEM), table_, kSame, pair(interface));
   Found found;
@@ -326,7 +326,7 @@ bool Firewall::apply(const FirewallNetwork& network) const {
   Batch batch(table_);
   const std::string key = ifname(network.interface);
   if (found.bridges) removeElement(batch, kBridges, key);
-  if (found.masquerade) removeElement(batch, kMasquerade, key);
+  if (found.masquerade) removeElement(batch, kNatted, key);
   if (found.internal) removeElement(batch, kInternal, key);
   if (found.same) removeElement(batch, kSame, pair(network.interface));
   addNetwork(batch, network);
@@ -339,7 +339,7 @@ void Firewall::rebuild(const std::vector<FirewallNetwork>& networks) const {
   if (inspect("lo").table) batch.add(NFT_MSG_DELTABLE, 0).text(NFTA_TABLE_NAME, table_);
   batch.add(NFT_MSG_NEWTABLE, NLM_F_CREATE).text(NFTA_TABLE_NAME, table_).bytes(NFTA_TABLE_USERDATA, comment(kVersion));
   addSet(batch, kBridges, 1, false);
-  addSet(batch, kMasquerade, 2, false);
+  addSet(batch, kNatted, 2, false);
   addSet(batch, kInternal, 3, false);
   addSet(batch, kSame, 4, true);
   addChain(batch, kForward, "filter", NF_INET_FORWARD, NF_IP_PRI_FILTER);
@@ -354,7 +354,7 @@ void Firewall::remove(const std::string& interface) const {
   Batch batch(table_);
   const std::string key = ifname(interface);
   if (found.bridges) removeElement(batch, kBridges, key);
-  if (found.masquerade) removeElement(batch, kMasquerade, key);
+  if (found.masquerade) removeElement(batch, kNatted, key);
   if (found.internal) removeElement(batch, kInternal, key);
   if (found.same) removeElement(batch, kSame, pair(interface));
   if (batch.request().count() == 1) return;

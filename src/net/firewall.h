@@ -3,11 +3,11 @@
 //
 //   table inet estiba {
 //     set bridges    { type ifname }                     every bridge of ours
-//     set masquerade { type ifname }                     those whose traffic leaves under the host's address
+//     set natted     { type ifname }                     those whose traffic leaves under the host's address
 //     set internal   { type ifname }                     those without a way out
 //     map same       { type ifname . ifname : verdict }  from a bridge to itself: accept, or drop (icc=false)
 //     chain forward     { answers; published ports; @same; nothing out of @internal; nothing else into @bridges }
-//     chain postrouting { iifname @masquerade oifname != @bridges masquerade }
+//     chain postrouting { iifname @natted oifname != @bridges masquerade }
 //   }
 //
 // An accept here does not override a drop of somebody else's table. Source: linux/netfilter/nf_tables.h, nft(8).

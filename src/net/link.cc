@@ -5,8 +5,12 @@
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <net/if.h>
+#include <poll.h>
 #include <sys/socket.h>
 
+#include <chrono>
+
+#include "base/clock.h"
 #include "net/bridge.h"
 #include "sys/netlink.h"
 
@@ -116,6 +120,42 @@ void addDefaultRoute(Request& inside, const Endpoint& endpoint, int index) {
       .u32(RTA_OIF, static_cast<uint32_t>(index));
 }
 
+// Whether the pair's outer end forwards. Since 6.8 asking makes the kernel look at the carrier at once.
+bool forwards(const Socket& host, const std::string& name) {
+  bool yes = false;
+  Request request;
+  request.message(RTM_GETLINK, NLM_F_ACK)
+      .header(ifinfomsg{})
+      .text(IFLA_IFNAME, name)
+      .u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+  host.attempt(request, "look up a bridge port", [&](const Message& m) {
+    const auto info = m.attrs<ifinfomsg>().nested(IFLA_LINKINFO);
+    const auto port = info ? info->nested(IFLA_INFO_SLAVE_DATA) : std::nullopt;
+    const auto state = port ? port->find(IFLA_BRPORT_STATE) : std::nullopt;
+    yes = state && state->size() == 1 && (*state)[0] == BR_STATE_FORWARDING;
+  });
+  return yes;
+}
+
+// The bridge learns by a deferred event that the inner end is up, and drops what comes before: the container's first
+// ARP request would be lost, and asked again only after a second.
+void waitUntilForwarding(const Socket& host, const std::string& name) {
+  if (forwards(host, name)) return;
+  const Socket events = Socket::open(NETLINK_ROUTE);
+  const int group = RTNLGRP_LINK;
+  sys([&] { return ::setsockopt(events.fd(), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group); },
+      "listen for link events");
+  const auto end = monotonic() + std::chrono::milliseconds(500);  // late is not wrong: the container may start
+  while (!forwards(host, name)) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - monotonic()).count();
+    pollfd waiting{events.fd(), POLLIN, 0};
+    if (left <= 0 || ::poll(&waiting, 1, static_cast<int>(left)) == 0) return;
+    char discarded[256];
+    while (::recv(events.fd(), discarded, sizeof discarded, MSG_DONTWAIT) > 0) {
+    }
+  }
+}
+
 }  // namespace
 
 void bringLoopbackUp(int netnsFd) {
@@ -130,7 +170,8 @@ void attach(const Endpoint& endpoint, int netnsFd) {
   if (endpoint.driver == "null") return bringLoopbackUp(netnsFd);
   // Before the interface is there: it inherits these settings and never has another.
   const Socket inner = openConfigured(netnsFd, endpoint.ipv6);
-  createPair(Socket::open(NETLINK_ROUTE), endpoint, netnsFd);
+  const Socket host = Socket::open(NETLINK_ROUTE);
+  createPair(host, endpoint, netnsFd);
   const int index = indexOf(inner, endpoint.interface);
   Request inside;
   addLoopbackUp(inside);
@@ -139,6 +180,7 @@ void attach(const Endpoint& endpoint, int netnsFd) {
   if (!endpoint.gateway.empty()) addDefaultRoute(inside, endpoint, index);
   inner.transact(inside, fmt::format("set up interface '{}' of container {}", endpoint.interface,
                                      endpoint.containerId.substr(0, 12)));
+  waitUntilForwarding(host, endpoint.hostInterface);
 }
 
 void detach(const Endpoint& endpoint) {
