@@ -35,6 +35,9 @@ class Lane {
   int readFd() const { return !ended_ && pending_.empty() && !eof_ ? from_ : -1; }
   int writeFd() const { return !ended_ && !pending_.empty() ? to_ : -1; }
 
+  /// Its reader, while there is nothing for it: to learn that it went away.
+  int watchFd() const { return !ended_ && pending_.empty() ? to_ : -1; }
+
   void onReadable() {
     pending_.resize(kBuffer);
     const ssize_t n = ::read(from_, pending_.data(), kBuffer);
@@ -105,14 +108,18 @@ PumpTotals pump(int left, int right, std::string_view toRight, std::string_view 
     pollfd fds[5] = {};
     for (int i = 0; i < 2; ++i) {
       fds[2 * i] = {lanes[i].readFd(), POLLIN, 0};
-      fds[2 * i + 1] = {lanes[i].writeFd(), POLLOUT, 0};
+      const bool full = lanes[i].writeFd() >= 0;
+      fds[2 * i + 1] = {full ? lanes[i].writeFd() : lanes[i].watchFd(), static_cast<short>(full ? POLLOUT : 0), 0};
     }
     fds[4] = {wake ? wake.get() : -1, POLLIN, 0};
     if (::poll(fds, 5, -1) < 0) continue;
     for (int i = 0; i < 2; ++i) {
       if (((fds[2 * i].revents | fds[2 * i + 1].revents) & POLLNVAL) != 0) throw SysError(EBADF, "poll a stream");
       if (fds[2 * i].revents != 0) lanes[i].onReadable();
-      if (fds[2 * i + 1].revents != 0) lanes[i].onWritable();
+      if ((fds[2 * i + 1].revents & POLLOUT) != 0)
+        lanes[i].onWritable();
+      else if (fds[2 * i + 1].revents != 0)
+        lanes[i].end();
     }
   }
   return {lanes[0].total(), lanes[1].total()};
