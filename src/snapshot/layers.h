@@ -84,6 +84,9 @@ class Layers {
   /// own name, by one rename. For Snapshotter.
   LayerId adopt(const std::string& dir, const std::string& id, Fd held, Lease& lease);
 
+  /// The row of a layer that is not hashed yet, in the caller's transaction. For Snapshotter.
+  void insertNew(db::Connection& db, const LayerId& id) const;
+
   /// Removes layers that no row refers to and no lease holds: of `ids`, or of all. Returns what went.
   std::vector<Layer> collect(const std::vector<LayerId>& ids);
   std::vector<Layer> collectAll();
@@ -103,7 +106,7 @@ class Layers {
 
  private:
   std::string dirOf(const LayerId& id) const;
-  std::optional<Fd> lockedShared(const LayerId& id) const;
+  bool isFreezing(const std::string& name) const;
   void insert(db::Connection& db, const Layer& layer) const;
   Layer settle(const LayerId& id, const Layer& hashed, Lease& lease);
 

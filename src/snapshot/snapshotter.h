@@ -60,9 +60,10 @@ class Snapshotter {
 
   Layers& layers() noexcept { return layers_; }
 
-  /// A new directory pair over `layers` (bottom first), which `lease` holds. Owner and mode of "/" are those of the top
-  /// layer. Three mkdir, no row. Throws Error(not_found) where a layer is missing.
-  Active prepare(const std::vector<LayerId>& layers, Lease& lease);
+  /// A new directory pair over `layers` (bottom first), which a lease of the caller's holds, or which keep()'s foreign
+  /// keys find missing later. Owner and mode of "/" are those of the top layer. Three mkdir, no row. Throws
+  /// Error(not_found) where the top layer is missing.
+  Active prepare(const std::vector<LayerId>& layers);
 
   /// Writes the rows of a snapshot in the caller's transaction, which also writes the row that owns it (a foreign key
   /// to snapshot(id)). After the transaction: active.release().
@@ -73,7 +74,7 @@ class Snapshotter {
   void discard(const std::string& id);
 
   /// Of a kept snapshot. Throws Error(not_found) "no such snapshot: …".
-  Mounts mounts(const std::string& id) const;
+  Mounts mounts(const std::string& id);
   std::vector<LayerId> layersOf(const std::string& id) const;
   /// How many of layersOf, from the bottom, are the image's; those above are the snapshot's own, by freeze().
   size_t imageLayers(const std::string& id) const;
@@ -101,9 +102,18 @@ class Snapshotter {
   std::vector<Finding> check(bool digests) const;
 
  private:
+  struct Row {
+    std::vector<LayerId> image, own;  ///< bottom first
+    std::optional<LayerId> freezing;
+  };
+  std::optional<Row> tryRow(const std::string& id) const;
+  Row row(const std::string& id) const;
   std::string dirOf(const std::string& id) const;
+  void makeUpper(const std::string& dir, const std::string& like) const;
   void finishFreeze(const std::string& id, const LayerId& layer);
+  LayerId merged(const std::vector<LayerId>& bottomFirst, Lease& lease);
 
+  db::Pool& pool_;
   Layers layers_;
   std::string dir_;
 };
