@@ -53,6 +53,10 @@ class CgroupSet {
   /// was asked for; everything else that cannot be had is a line in `warnings`. Throws Error; nothing is left then.
   static CgroupSet create(const std::string& path, const oci::LinuxResources& resources,
                           std::vector<std::string>& warnings);
+  /// The first half of create(): knows every directory and has made the v2 one, so that a child can be cloned into it;
+  /// make() does the rest.
+  static CgroupSet prepare(const std::string& path);
+  void make(const oci::LinuxResources& resources, std::vector<std::string>& warnings);
   /// The groups of `path` that exist.
   static CgroupSet open(const std::string& path);
 
@@ -83,22 +87,25 @@ class CgroupSet {
   void remove();
 
   /// Moves the calling process into every group; for the child between clone and execve. In v1 by writing "0" to
-  /// `tasks`: cgroup.procs waits for a grace period. Throws SysError.
-  void attachSelf() const;
+  /// `tasks`: cgroup.procs waits for a grace period. `unifiedToo`: false where CLONE_INTO_CGROUP has done v2.
+  /// Throws SysError.
+  void attachSelf(bool unifiedToo) const;
   /// The v2 directory, for CLONE_INTO_CGROUP; -1 where there is none.
   int unifiedFd() const noexcept { return unified_.get(); }
-  /// {controllers of a v1 hierarchy ("cpu,cpuacct", "name=systemd") or "" for v2, absolute directory}.
   struct Group {
-    std::string controllers, mountPoint, dir;
+    std::vector<std::string> controllers;  ///< {"cpu","cpuacct"}, {"name=systemd"}; v2: those enabled in it
+    std::string mountPoint, dir;           ///< absolute
     bool v2 = false;
+    bool made = false;  ///< by this object
     bool has(std::string_view controller) const;
-    std::vector<std::string> made;  ///< directories that create() made, outermost first
   };
   const std::vector<Group>& groups() const noexcept { return groups_; }
 
  private:
   const Group* find(std::string_view controller) const;
   const Group* unifiedGroup() const;
+  void apply(const oci::LinuxResources& resources, bool fresh, std::vector<std::string>& warnings);
+  void removeMade() noexcept;
 
   std::string path_;
   std::vector<Group> groups_;
