@@ -44,9 +44,7 @@ void addLoopbackUp(Request& inside) {
   inside.message(RTM_NEWLINK, NLM_F_ACK).header(up()).text(IFLA_IFNAME, "lo");
 }
 
-void createPair(const Socket& host, const Endpoint& endpoint, int netnsFd) {
-  const unsigned bridge = ::if_nametoindex(endpoint.bridge.c_str());
-  if (bridge == 0) throw SysError(errno, fmt::format("find bridge '{}'", endpoint.bridge));
+void createPair(const Socket& host, const Endpoint& endpoint, unsigned bridge, int netnsFd) {
   const auto mtu = static_cast<uint32_t>(endpoint.mtu);
   Request request;
   request.message(RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL)
@@ -120,40 +118,71 @@ void addDefaultRoute(Request& inside, const Endpoint& endpoint, int index) {
       .u32(RTA_OIF, static_cast<uint32_t>(index));
 }
 
-// Whether the pair's outer end forwards. Since 6.8 asking makes the kernel look at the carrier at once.
-bool forwards(const Socket& host, const std::string& name) {
-  bool yes = false;
+struct Port {
+  int index = 0;
+  bool forwards = false;
+};
+
+// The pair's outer end. Since 6.8 asking makes the kernel look at the carrier at once.
+Port portOf(const Socket& host, const std::string& name) {
+  Port port;
   Request request;
   request.message(RTM_GETLINK, NLM_F_ACK)
       .header(ifinfomsg{})
       .text(IFLA_IFNAME, name)
       .u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-  host.attempt(request, "look up a bridge port", [&](const Message& m) {
+  host.transact(request, fmt::format("look up bridge port '{}'", name), [&](const Message& m) {
+    port.index = m.header<ifinfomsg>().ifi_index;
     const auto info = m.attrs<ifinfomsg>().nested(IFLA_LINKINFO);
-    const auto port = info ? info->nested(IFLA_INFO_SLAVE_DATA) : std::nullopt;
-    const auto state = port ? port->find(IFLA_BRPORT_STATE) : std::nullopt;
-    yes = state && state->size() == 1 && (*state)[0] == BR_STATE_FORWARDING;
+    const auto data = info ? info->nested(IFLA_INFO_SLAVE_DATA) : std::nullopt;
+    const auto state = data ? data->find(IFLA_BRPORT_STATE) : std::nullopt;
+    port.forwards = state && state->size() == 1 && (*state)[0] == BR_STATE_FORWARDING;
   });
-  return yes;
+  return port;
 }
 
 // The bridge learns by a deferred event that the inner end is up, and drops what comes before: the container's first
 // ARP request would be lost, and asked again only after a second.
-void waitUntilForwarding(const Socket& host, const std::string& name) {
-  if (forwards(host, name)) return;
+int waitUntilForwarding(const Socket& host, const std::string& name) {
+  Port port = portOf(host, name);
+  if (port.forwards) return port.index;
   const Socket events = Socket::open(NETLINK_ROUTE);
   const int group = RTNLGRP_LINK;
   sys([&] { return ::setsockopt(events.fd(), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group); },
       "listen for link events");
   const auto end = monotonic() + std::chrono::milliseconds(500);  // late is not wrong: the container may start
-  while (!forwards(host, name)) {
+  for (port = portOf(host, name); !port.forwards; port = portOf(host, name)) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - monotonic()).count();
     pollfd waiting{events.fd(), POLLIN, 0};
-    if (left <= 0 || ::poll(&waiting, 1, static_cast<int>(left)) == 0) return;
+    if (left <= 0 || ::poll(&waiting, 1, static_cast<int>(left)) == 0) break;
     char discarded[256];
     while (::recv(events.fd(), discarded, sizeof discarded, MSG_DONTWAIT) > 0) {
     }
   }
+  return port.index;
+}
+
+// An ended container's interface lives on for a while after its namespace, with the address and MAC that a new one may
+// have now: bridge and host must send to the new one at once, not when it first speaks.
+void announce(const Socket& host, const Endpoint& endpoint, int port, unsigned bridge) {
+  Request request;
+  ndmsg onBridge{};
+  onBridge.ndm_family = PF_BRIDGE;
+  onBridge.ndm_ifindex = port;
+  onBridge.ndm_state = NUD_NOARP;  // does not age; goes with the port
+  onBridge.ndm_flags = NTF_MASTER;
+  request.message(RTM_NEWNEIGH, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE)
+      .header(onBridge)
+      .attr(NDA_LLADDR, endpoint.mac.bytes.data(), endpoint.mac.bytes.size());
+  ndmsg onHost{};
+  onHost.ndm_family = static_cast<uint8_t>(endpoint.address.family());
+  onHost.ndm_ifindex = static_cast<int>(bridge);
+  onHost.ndm_state = NUD_REACHABLE;
+  request.message(RTM_NEWNEIGH, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE)
+      .header(onHost)
+      .bytes(NDA_DST, endpoint.address.bytes())
+      .attr(NDA_LLADDR, endpoint.mac.bytes.data(), endpoint.mac.bytes.size());
+  host.transact(request, fmt::format("announce {} on bridge '{}'", endpoint.address.text(), endpoint.bridge));
 }
 
 }  // namespace
@@ -171,7 +200,9 @@ void attach(const Endpoint& endpoint, int netnsFd) {
   // Before the interface is there: it inherits these settings and never has another.
   const Socket inner = openConfigured(netnsFd, endpoint.ipv6);
   const Socket host = Socket::open(NETLINK_ROUTE);
-  createPair(host, endpoint, netnsFd);
+  const unsigned bridge = ::if_nametoindex(endpoint.bridge.c_str());
+  if (bridge == 0) throw SysError(errno, fmt::format("find bridge '{}'", endpoint.bridge));
+  createPair(host, endpoint, bridge, netnsFd);
   const int index = indexOf(inner, endpoint.interface);
   Request inside;
   addLoopbackUp(inside);
@@ -180,7 +211,7 @@ void attach(const Endpoint& endpoint, int netnsFd) {
   if (!endpoint.gateway.empty()) addDefaultRoute(inside, endpoint, index);
   inner.transact(inside, fmt::format("set up interface '{}' of container {}", endpoint.interface,
                                      endpoint.containerId.substr(0, 12)));
-  waitUntilForwarding(host, endpoint.hostInterface);
+  announce(host, endpoint, waitUntilForwarding(host, endpoint.hostInterface), bridge);
 }
 
 void detach(const Endpoint& endpoint) {

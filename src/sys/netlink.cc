@@ -17,7 +17,7 @@ namespace estiba::netlink {
 namespace {
 
 constexpr size_t kHeader = NLMSG_HDRLEN;
-constexpr size_t kReceive = 64 * 1024;  // the kernel cuts dumps to 32 KiB at most, or to what we offer
+constexpr size_t kReceive = 32 * 1024;  // the most that the kernel puts in one part of a dump
 
 template <class T>
 T peek(std::string_view bytes, size_t at) {
@@ -54,11 +54,17 @@ Verdict verdictOf(uint16_t flags, std::string_view payload) {
   throw NetlinkError(error, words.empty() ? std::string(what) : fmt::format("{}: {}", what, words), message);
 }
 
+using Buffer = std::unique_ptr<char[]>;
+
+Buffer receiveBuffer() {
+  return std::make_unique_for_overwrite<char[]>(kReceive);
+}
+
 // One datagram from the kernel; others may send to our port too, theirs are dropped. Empty where none waits.
-std::string_view receive(int fd, std::string& buffer, int flags, std::string_view what) {
+std::string_view receive(int fd, const Buffer& buffer, int flags, std::string_view what) {
   for (;;) {
     sockaddr_nl from{};
-    iovec iov{buffer.data(), buffer.size()};
+    iovec iov{buffer.get(), kReceive};
     msghdr header{};
     header.msg_name = &from;
     header.msg_namelen = sizeof from;
@@ -73,7 +79,7 @@ std::string_view receive(int fd, std::string& buffer, int flags, std::string_vie
     }
     if (from.nl_pid != 0) continue;
     if ((header.msg_flags & MSG_TRUNC) != 0) fail(Code::internal, "{}: the kernel's answer was cut short", what);
-    return {buffer.data(), static_cast<size_t>(n)};
+    return {buffer.get(), static_cast<size_t>(n)};
   }
 }
 
@@ -276,7 +282,7 @@ Socket::Outcome Socket::run(const Request& request, std::string_view what,
     if ((request.flagsOf(i) & NLM_F_ACK) == 0) outcome.errors[i] = 0;  // silence is consent
   }
   send(request, what);
-  std::string buffer(kReceive, '\0');
+  const Buffer buffer = receiveBuffer();
   // Requests are worked off inside sendmsg: when it returns, every answer waits for us.
   for (;;) {
     const std::string_view data = receive(fd_.get(), buffer, MSG_DONTWAIT, what);
@@ -320,7 +326,7 @@ std::vector<int> Socket::attempt(const Request& request, std::string_view what,
 bool Socket::dumpOnce(const Request& request, std::string_view what,
                       const std::function<void(const Message&)>& each) const {
   send(request, what);
-  std::string buffer(kReceive, '\0');
+  const Buffer buffer = receiveBuffer();
   bool changed = false;
   for (bool done = false; !done;) {
     Verdict refused;
