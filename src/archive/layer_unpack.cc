@@ -1,5 +1,4 @@
 #include <fcntl.h>
-#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -83,24 +82,9 @@ class LayerUnpacker : private TarTap {
     if (name == kOpaque) return writer_.opaque(dir);
     if (hasMetaComponent(path)) return;
     if (name.starts_with(kWhiteout)) return whiteout(dir, std::string(name.substr(kWhiteout.size())));
-    switch (entry.type) {
-      case TarType::file:
-        return file(path, entry);
-      case TarType::hardlink:
-        return hardlink(path, entry);
-      case TarType::symlink:
-        return symlink(path, entry);
-      case TarType::directory:
-        return writer_.directory(path, metaOf(entry));
-      case TarType::charDevice:
-        return writer_.device(path, S_IFCHR, makedev(entry.devMajor, entry.devMinor), metaOf(entry));
-      case TarType::blockDevice:
-        return writer_.device(path, S_IFBLK, makedev(entry.devMajor, entry.devMinor), metaOf(entry));
-      case TarType::fifo:
-        return writer_.device(path, S_IFIFO, 0, metaOf(entry));
-      case TarType::other:
-        break;
-    }
+    if (entry.type == TarType::file) return file(path, entry);
+    if (entry.type == TarType::hardlink) return hardlink(path, entry);
+    if (writeNode(writer_, path, entry, metaOf(entry))) return;
     fail(Code::invalid, "'{}' of the layer: unknown entry type '{}'", entry.name, entry.rawType);
   }
 
@@ -125,13 +109,6 @@ class LayerUnpacker : private TarTap {
       if (recipe_) recipe_->content(out.path(), chunk->offset, static_cast<int64_t>(chunk->bytes.size()));
     }
     writer_.close(std::move(out), metaOf(entry));
-  }
-
-  void symlink(const std::string& path, const TarEntry& entry) {
-    if (entry.linkName.empty() || entry.linkName.size() >= PATH_MAX) {
-      fail(Code::invalid, "'{}' of the layer: the link's text is empty or too long", path);
-    }
-    writer_.symlink(path, entry.linkName, metaOf(entry));
   }
 
   void hardlink(const std::string& path, const TarEntry& entry) {

@@ -3,15 +3,11 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <condition_variable>
-#include <deque>
-#include <exception>
-#include <mutex>
-#include <thread>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -22,8 +18,6 @@ namespace estiba::archive {
 namespace {
 
 constexpr size_t kSmallFile = 256U << 10;  // content up to this is written behind the caller
-constexpr size_t kQueuedJobs = 96;         // each holds a descriptor, and many processes may have 1,024 only
-constexpr size_t kQueuedBytes = 16U << 20;
 constexpr size_t kCachedParents = 96;
 constexpr int kMaxRaces = 128;
 
@@ -113,91 +107,29 @@ int openInside(int rootFd, const std::string& path, uint64_t flags, bool follow)
   }
 }
 
-/// Threads that write small files and set attributes. Names are made by the caller, in the archive's order; what is
-/// left to do here needs the descriptor only, so order does not matter any more.
-class TreeWriter::Workers {
+namespace {
+
+/// Writes a small file and sets attributes. Names are made by the caller, in the archive's order; what is left to do
+/// needs the descriptor only, so order does not matter any more.
+class FinishFile : public Job {
  public:
-  struct Job {
-    Fd fd;
-    std::string path;
-    std::string content;
-    NodeMeta meta;
-  };
-
-  Workers() {
-    const unsigned count = std::clamp(std::thread::hardware_concurrency(), 2U, 4U) - 1;
-    for (unsigned i = 0; i < count; ++i) threads_.emplace_back([this] { run(); });
+  FinishFile(Fd fd, std::string path, std::string content, NodeMeta meta)
+      : fd_(std::move(fd)), path_(std::move(path)), content_(std::move(content)), meta_(std::move(meta)) {}
+  void run() override {
+    if (!content_.empty()) writeAll(fd_.get(), content_, path_);
+    applyMeta(fd_.get(), meta_, path_);
+    fd_.reset();
   }
-  ~Workers() {
-    {
-      const std::lock_guard lock(mutex_);
-      stop_ = true;
-    }
-    changed_.notify_all();
-    for (auto& thread : threads_) thread.join();
-  }
-  Workers(const Workers&) = delete;
-  Workers& operator=(const Workers&) = delete;
-
-  void submit(Job job) {
-    std::unique_lock lock(mutex_);
-    if (queue_.size() >= kQueuedJobs || bytes_ >= kQueuedBytes) {
-      waiting_ = true;
-      // Down to the half, not one place: one wake-up per file would cost more than the file.
-      room_.wait(lock, [&] { return failure_ || (queue_.size() <= kQueuedJobs / 2 && bytes_ <= kQueuedBytes / 2); });
-      waiting_ = false;
-    }
-    if (failure_) std::rethrow_exception(failure_);
-    bytes_ += job.content.size();
-    queue_.push_back(std::move(job));
-    lock.unlock();
-    changed_.notify_one();
-  }
-
-  void settle() {
-    std::unique_lock lock(mutex_);
-    room_.wait(lock, [&] { return failure_ || (queue_.empty() && busy_ == 0); });
-    if (failure_) std::rethrow_exception(failure_);
-  }
+  size_t weight() const noexcept override { return content_.size(); }
 
  private:
-  void run() {
-    std::unique_lock lock(mutex_);
-    for (;;) {
-      changed_.wait(lock, [&] { return stop_ || (!queue_.empty() && !failure_); });
-      if (stop_) return;
-      Job job = std::move(queue_.front());
-      queue_.pop_front();
-      ++busy_;
-      lock.unlock();
-      std::exception_ptr failure;
-      try {
-        if (!job.content.empty()) writeAll(job.fd.get(), job.content, job.path);
-        applyMeta(job.fd.get(), job.meta, job.path);
-        job.fd.reset();
-      } catch (...) {
-        failure = std::current_exception();
-      }
-      lock.lock();
-      --busy_;
-      bytes_ -= job.content.size();
-      if (failure && !failure_) failure_ = failure;
-      const bool half = waiting_ && queue_.size() <= kQueuedJobs / 2 && bytes_ <= kQueuedBytes / 2;
-      if (failure_ || half || (queue_.empty() && busy_ == 0)) room_.notify_all();
-    }
-  }
-
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::condition_variable room_;
-  std::deque<Job> queue_;
-  size_t bytes_ = 0;
-  unsigned busy_ = 0;
-  bool waiting_ = false;
-  bool stop_ = false;
-  std::exception_ptr failure_;
-  std::vector<std::thread> threads_;
+  Fd fd_;
+  std::string path_;
+  std::string content_;
+  NodeMeta meta_;
 };
+
+}  // namespace
 
 TreeWriter::TreeWriter(int rootFd, Options options) : rootFd_(rootFd), options_(std::move(options)) {}
 TreeWriter::~TreeWriter() = default;
@@ -213,18 +145,9 @@ TreeWriter::Parent TreeWriter::openParent(const std::string& fullDir) {
   if (errno == ELOOP) {
     fd = openInside(rootFd_, fullDir, O_PATH | O_DIRECTORY, true);
     if (fd >= 0) {
-      Parent out{Fd(fd), ""};
-      const auto nameOf = [](int of) {
-        char buffer[PATH_MAX];
-        const std::string link = fmt::format("/proc/self/fd/{}", of);
-        const ssize_t n = sys([&] { return ::readlink(link.c_str(), buffer, sizeof buffer); }, "read '{}'", link);
-        return std::string(buffer, static_cast<size_t>(n));
-      };
-      if (rootName_.empty()) rootName_ = nameOf(rootFd_);
-      const std::string name = nameOf(fd);
-      const size_t skip = rootName_ == "/" ? 1 : std::min(rootName_.size() + 1, name.size());
-      out.path = name.substr(skip);
-      return out;
+      Fd dir(fd);
+      std::string real = pathInside(rootFd_, dir.get());
+      return {std::move(dir), std::move(real)};
     }
   }
   if (errno == ENOENT || errno == ENOTDIR) {
@@ -450,7 +373,8 @@ void TreeWriter::close(File file, NodeMeta meta) {
     sys([&] { return ::ftruncate(file.fd_.get(), file.size_); }, "set the size of '{}'", file.path_);
   }
   if (!workers_) workers_ = std::make_unique<Workers>();
-  workers_->submit({std::move(file.fd_), std::move(file.path_), std::move(file.pending_), std::move(meta)});
+  workers_->submit(std::make_unique<FinishFile>(std::move(file.fd_), std::move(file.path_), std::move(file.pending_),
+                                                std::move(meta)));
 }
 
 void TreeWriter::settle() {
@@ -466,6 +390,49 @@ void TreeWriter::finish() {
     sys([&] { return ::utimensat(fd.get(), "", times, AT_EMPTY_PATH); }, "set the time of '{}'", path);
   }
   directoryTimes_.clear();
+}
+
+bool writeNode(TreeWriter& to, const std::string& path, const TarEntry& entry, const NodeMeta& meta) {
+  switch (entry.type) {
+    case TarType::symlink:
+      if (entry.linkName.empty() || entry.linkName.size() >= PATH_MAX) {
+        fail(Code::invalid, "the text of the link '{}' is empty or too long", path);
+      }
+      to.symlink(path, entry.linkName, meta);
+      return true;
+    case TarType::directory:
+      to.directory(path, meta);
+      return true;
+    case TarType::fifo:
+      to.device(path, S_IFIFO, 0, meta);
+      return true;
+    case TarType::charDevice:
+      to.device(path, S_IFCHR, makedev(entry.devMajor, entry.devMinor), meta);
+      return true;
+    case TarType::blockDevice:
+      to.device(path, S_IFBLK, makedev(entry.devMajor, entry.devMinor), meta);
+      return true;
+    case TarType::file:
+    case TarType::hardlink:
+    case TarType::other:
+      return false;
+  }
+  return false;
+}
+
+std::string pathInside(int rootFd, int fd) {
+  const auto nameOf = [](int of) {
+    char buffer[PATH_MAX];
+    const std::string link = fmt::format("/proc/self/fd/{}", of);
+    const ssize_t n = sys([&] { return ::readlink(link.c_str(), buffer, sizeof buffer); }, "read '{}'", link);
+    return std::string(buffer, static_cast<size_t>(n));
+  };
+  const std::string root = nameOf(rootFd);
+  const std::string name = nameOf(fd);
+  if (name == root) return "";
+  const std::string prefix = root == "/" ? root : root + "/";
+  if (!name.starts_with(prefix)) fail(Code::conflict, "directory '{}' moved away while it was written to", name);
+  return name.substr(prefix.size());
 }
 
 }  // namespace estiba::archive

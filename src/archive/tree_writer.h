@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "archive/tar.h"
+#include "archive/workers.h"
 #include "base/fd.h"
 
 namespace estiba::archive {
@@ -105,7 +106,6 @@ class TreeWriter {
     Fd fd;
     std::string path;
   };
-  class Workers;
 
   std::string full(const std::string& path) const;
   const Parent& parent(const std::string& fullDir);
@@ -121,11 +121,16 @@ class TreeWriter {
 
   int rootFd_;
   Options options_;
-  std::string rootName_;  ///< what /proc calls the root; read when first needed
   std::unordered_map<std::string, Parent> parents_;
   std::vector<std::pair<std::string, int64_t>> directoryTimes_;
   std::unique_ptr<Workers> workers_;
 };
+
+/// Makes what is neither file nor hard link; false for those and for unknown types.
+bool writeNode(TreeWriter& to, const std::string& path, const TarEntry& entry, const NodeMeta& meta);
+
+/// Where the directory `fd` is below `rootFd`, without links in it; "" is the root itself.
+std::string pathInside(int rootFd, int fd);
 
 /// Owner, mode, xattrs and time, in the order that the kernel keeps them. `path` is for errors.
 void applyMeta(int fd, const NodeMeta& meta, const std::string& path, bool withTime = true);
