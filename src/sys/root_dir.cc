@@ -11,6 +11,14 @@ namespace estiba {
 
 namespace {
 constexpr int kMaxRaces = 128;  // EAGAIN: a rename raced the look-up
+constexpr int kMaxLinks = 40;   // as the kernel follows in one look-up
+
+/// Empty where it is no link.
+std::string linkTarget(int dir, const std::string& name) {
+  char buffer[4096];
+  const ssize_t n = ::readlinkat(dir, name.c_str(), buffer, sizeof buffer);
+  return n > 0 ? std::string(buffer, static_cast<size_t>(n)) : std::string();
+}
 
 std::string inside(const std::string& path) {
   return path.empty() ? "." : path;
@@ -90,9 +98,15 @@ std::optional<struct stat> RootDir::stat(const std::string& path) const {
 }
 
 Fd RootDir::makeDirs(const std::string& path, mode_t mode, uid_t uid, gid_t gid) const {
+  return makeDirs(path, mode, uid, gid, /*links=*/0);
+}
+
+Fd RootDir::makeDirs(const std::string& path, mode_t mode, uid_t uid, gid_t gid, int links) const {
   if (auto there = tryOpen(path, O_PATH | O_DIRECTORY)) return std::move(*there);
   std::string done;
-  for (const auto& part : split(path, '/')) {
+  const auto parts = split(path, '/');
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const std::string& part = parts[i];
     if (part.empty() || part == ".") continue;
     const std::string before = done;
     done += "/" + part;
@@ -105,6 +119,13 @@ Fd RootDir::makeDirs(const std::string& path, mode_t mode, uid_t uid, gid_t gid)
       estiba::sys([&] { return ::fchmod(made.get(), mode); }, "chmod '{}' under '{}'", done, name_);
     } else if (errno != EEXIST) {
       throw SysError(errno, fmt::format("make directory '{}' under '{}'", done, name_));
+    } else if (const std::string target = linkTarget(parent.get(), part);
+               !target.empty() && confine_ == Confine::in_root) {
+      // A link to what is missing: that is made, as "/var/run -> /run" wants it. Still confined: every look-up is.
+      if (links >= kMaxLinks) throw SysError(ELOOP, fmt::format("make directory '{}' under '{}'", done, name_));
+      std::string rest = target[0] == '/' ? target : before + "/" + target;
+      for (size_t j = i + 1; j < parts.size(); ++j) rest += "/" + parts[j];
+      return makeDirs(rest, mode, uid, gid, links + 1);
     }
   }
   return openPath(path, O_PATH | O_DIRECTORY);

@@ -37,7 +37,8 @@ class RootDir {
   std::optional<struct stat> lstat(const std::string& path) const;
   /// stat, following links inside the root.
   std::optional<struct stat> stat(const std::string& path) const;
-  /// mkdir -p, confined; a component that is a link to a directory inside the root is followed. New directories get
+  /// mkdir -p, confined; links are followed inside the root, and what a dangling one
+  /// names is made (not under `beneath`). New directories get
   /// `mode`, `uid`, `gid`. Returns the directory, opened O_PATH.
   Fd makeDirs(const std::string& path, mode_t mode = 0755, uid_t uid = 0, gid_t gid = 0) const;
   /// The whole file, following links inside the root; nullopt where it is missing. Regular files only.
@@ -48,6 +49,7 @@ class RootDir {
   explicit operator bool() const noexcept { return static_cast<bool>(dir_); }
 
  private:
+  Fd makeDirs(const std::string& path, mode_t mode, uid_t uid, gid_t gid, int links) const;
   long tryOpenRaw(const std::string& path, uint64_t flags, mode_t mode, uint64_t extraResolve) const;
 
   Fd dir_;
