@@ -1,6 +1,7 @@
 #pragma once
 // Instructions as people read them: progress lines and image history.
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>

@@ -1,8 +1,6 @@
 #pragma once
 // Path patterns: .dockerignore, --exclude, and the wildcards of COPY. Pure; paths are relative, with '/', no "./".
 
-#include <array>
-#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -29,14 +27,14 @@ std::string cleanPath(std::string_view path);
 /// Immutable; any number of threads. Source: moby/patternmatcher, MatchesOrParentMatches.
 class IgnoreMatcher {
  public:
-  IgnoreMatcher() = default;
+  IgnoreMatcher();
   /// Throws Error(invalid): "syntax error in pattern", `illegal exclusion pattern: "!"`.
   explicit IgnoreMatcher(const std::vector<std::string>& patterns);
   ~IgnoreMatcher();
   IgnoreMatcher(IgnoreMatcher&&) noexcept;
   IgnoreMatcher& operator=(IgnoreMatcher&&) noexcept;
 
-  bool empty() const { return patterns_.empty(); }
+  bool empty() const;
   bool hasExceptions() const;  ///< any '!'
   bool hasCatchAll() const;    ///< "*", "**" or "**/*" among them
   bool ignored(std::string_view path) const;

@@ -176,6 +176,7 @@ struct ExpandedInstruction {
   Instruction instruction;
   std::set<std::string> used;
   std::set<std::string> unset;
+  std::vector<std::string> unsetByWord;  ///< the same, once for every word it stands in: a lint counts them so
 };
 
 /// Puts `env` into the places where the Dockerfile reference allows variables (RUN: only in --mount; FROM, ARG, CMD,

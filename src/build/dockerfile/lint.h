@@ -60,13 +60,16 @@ LintResult lintDockerfile(std::string_view text, const LintOptions& options);
 std::string lintFailure(const LintResult& result);
 /// "JSONArgsRecommended: JSON arguments … (line 3)", as a build lists it at its end.
 std::string shortText(const LintWarning& warning);
-/// The whole output of `docker build --check` on standard output; the error, where there is one, is the last part.
+/// The output of `docker build --check`; with an error its warnings only, see checkError().
 std::string checkText(const LintResult& result, std::string_view fileName, std::string_view source);
+
+/// What `docker build --check` says after "ERROR: " where result.error is set: message and excerpt.
+std::string checkError(const LintResult& result, std::string_view fileName, std::string_view source);
 
 struct LintRule {
   std::string_view name;
   std::string_view description;
-  std::string_view url;
+  std::string_view page;  ///< of docs.docker.com/go/dockerfile/rule/
   bool experimental = false;
 };
 const std::vector<LintRule>& lintRules();

@@ -41,6 +41,13 @@ size_t editDistance(std::string_view a, std::string_view b) {
   return row.back();
 }
 
+/// Letters in another order are the likelier slip.
+bool isAnagram(std::string a, std::string b) {
+  std::sort(a.begin(), a.end());
+  std::sort(b.begin(), b.end());
+  return a == b;
+}
+
 std::string inCaseOf(std::string_view model, const std::string& word) {
   if (model == toLower(model)) return toLower(word);
   if (model == toUpper(model)) return toUpper(word);
@@ -82,7 +89,8 @@ std::string nearest(std::string_view word, const std::vector<std::string>& optio
     const std::string candidate = caseSensitive ? option : toLower(option);
     if (candidate == wanted) return "";
     if (tooFar(candidate, wanted)) continue;
-    if (const size_t distance = editDistance(wanted, candidate); distance < bestDistance) {
+    const size_t distance = editDistance(wanted, candidate);
+    if (distance < bestDistance || (distance == bestDistance && isAnagram(wanted, candidate))) {
       bestDistance = distance;
       best = candidate;
     }

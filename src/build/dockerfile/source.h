@@ -39,7 +39,8 @@ class DockerfileError : public Error {
 std::string sourceExcerpt(std::string_view fileName, std::string_view source, const std::vector<LineRange>& where);
 
 /// The option nearest to `word`, at most two edits away; empty where there is none or `word` is one of them.
-/// Without case the answer is written in the case of `word`. Ties go to the first.
+/// Without case the answer is written in the case of `word`. Ties go to the same letters in another
+/// order, then to the first.
 std::string nearest(std::string_view word, const std::vector<std::string>& options, bool caseSensitive);
 /// " (did you mean X?)", or nothing.
 std::string didYouMean(std::string_view word, const std::vector<std::string>& options, bool caseSensitive);

@@ -65,7 +65,7 @@ struct PlannedStage {
   Origin base;
   std::string platform;     ///< of FROM --platform, variables put in; empty: the target platform
   std::string displayName;  ///< "builder", "stage-1"; empty where the file has but one stage
-  int totalSteps = 0;       ///< the 5 of [2/5], without ONBUILD triggers of the base
+  int totalSteps = 0;       ///< the 5 of [2/5]
   bool reachable = false;
   std::set<size_t> needs;  ///< stages that must be ready before: base, COPY --from, mounts
   /// Per instruction: where COPY --from leads (one), where each mount of a RUN leads; else empty.
@@ -77,7 +77,8 @@ struct Plan {
   std::vector<PlannedStage> stages;  ///< all of the file, in its order
   std::vector<size_t> order;         ///< reachable stages, each after what it needs
   Variables globals;                 ///< platform args and the file's global ARGs with their values
-  std::vector<std::string> unused;   ///< --build-arg names that no ARG asked for and that are not predefined
+  std::set<std::string> declared;    ///< names of the ARGs before the first FROM
+  std::vector<std::string> unused;   ///< --build-arg names that no ARG of a reachable stage asks for
 };
 
 /// Resolves names, arguments of FROM and the target. Throws DockerfileError or Error:
@@ -85,13 +86,17 @@ struct Plan {
 /// `circular dependency detected on stage: a`, `cannot copy from stage "b", it needs to be defined before …`.
 Plan planBuild(const Dockerfile& file, const PlanOptions& options);
 
-/// Adds triggers of a base image's OnBuild in front of a stage's instructions and plans again.
-/// `triggers` per stage index. The stages' totals count them.
-Plan planBuild(Dockerfile& file, const PlanOptions& options,
-               const std::map<size_t, std::vector<std::string>>& triggers);
+/// The same, after the ONBUILD triggers went in front of the instructions of the stages they are for: those in
+/// `triggers` (OnBuild of a base image, per stage index; fetch the images of Plan's reachable stages first), and those
+/// of a stage of this file that another one builds on. Call once per file, also where `triggers` is empty.
+Plan planWithTriggers(Dockerfile& file, const PlanOptions& options,
+                      const std::map<size_t, std::vector<std::string>>& triggers);
 
 /// BUILDPLATFORM, BUILDOS, …, TARGETPLATFORM, …, TARGETSTAGE.
 Variables platformArgs(const PlanOptions& options, std::string_view targetStage);
+
+/// Those and the file's global ARGs, a --build-arg winning over a default. Throws DockerfileError.
+Variables globalVariables(const Dockerfile& file, const PlanOptions& options);
 
 /// HTTP_PROXY and its like, either case: usable without ARG, kept out of history and cache keys.
 bool isProxyArg(std::string_view name);

@@ -1,0 +1,4 @@
+FROM busybox AS one
+Maintainer x
+RUN --mont=type=cache,target=/c \
+    make
