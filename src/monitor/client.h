@@ -87,6 +87,8 @@ class Monitor {
   static Monitor connect(const std::string& runDir);
   /// The same without asking whether it is there: the first call will tell.
   static Monitor at(const std::string& runDir);
+  /// One that was started by other means; `handshake` is the engine's end of its connection.
+  static Monitor adopt(const std::string& runDir, Fd handshake, pid_t pid);
 
   Monitor(Monitor&&) noexcept = default;
   Monitor& operator=(Monitor&&) noexcept = default;
