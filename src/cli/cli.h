@@ -34,11 +34,10 @@ class Cli {
   bool outIsTerminal() const;
   int columns() const;  ///< of the terminal on standard output; 80 where there is none
 
-  /// Calls `one` for every positional argument, goes on after an Error (which it prints as "Error: …" or docker's own
-  /// words), and returns 0 or 1.
+  /// Calls `one` for every positional argument, goes on after an Error (whose message it prints), returns 0 or 1.
   int eachArg(const Parsed& parsed, const std::function<void(const std::string&)>& one);
 
-  /// "WARNING! …\nAre you sure you want to continue? [y/N] ": reads a line; true for y or Y.
+  /// Prints `question` and " [y/N] ", reads a line; true for y, Y, yes.
   bool confirm(std::string_view question);
 
  private:

@@ -47,7 +47,8 @@ constexpr Arity anyNumber() {
 /// Where top-level help lists a command. `common` keeps the tree's order, the others are sorted.
 enum class HelpGroup { common, management, command, hidden };
 
-/// Runs the command. @return exit code. May throw Error: printed as "Error: …"'s docker form, exit 1 (or errorExit).
+/// Runs the command. @return exit code. May throw Error: its message is printed as it is, exit 1; of a command with
+/// errorExit 125 behind the program's name and followed by a hint, as docker run does.
 using CommandFn = int (*)(Cli&, const Parsed&);
 
 struct Command {
@@ -75,7 +76,8 @@ struct Tree {
   std::vector<Flag> globals;
   std::vector<const Command*> children;
   std::vector<std::string_view> common;
-  std::string_view footer;  ///< last lines of top-level help
+  std::string_view footer;       ///< last line of top-level help
+  std::string_view versionLine;  ///< what the global flag --version prints, where `globals` has it
 };
 
 /// A command and the words that led to it: {"image", "ls"} or {"images"}.

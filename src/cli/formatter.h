@@ -76,22 +76,21 @@ Headers headersOf(std::span<const Column<Row>> columns) {
 }
 
 /// `inspect`: with no format ("" or "json" on one line) a JSON array of all, otherwise one line for each.
-/// Every element is looked at as `shape` says first; a template that fails so is tried on the bare JSON.
+/// Every element is looked at as its Shape says first; a template that fails so is tried on the bare JSON.
 /// @throws Error(invalid) "template parsing error: template: …"
 class InspectPrinter {
  public:
   /// Parses at once: a bad template fails before anything is asked of the engine.
-  InspectPrinter(std::string_view format, const Shape* shape);
+  explicit InspectPrinter(std::string_view format);
   /// Keeps what one element becomes. @throws Error(invalid) from the template
-  void add(const json::value& element);
+  void add(const json::value& element, const Shape* shape = nullptr);
   /// Writes what was added: even after an error, what went before is shown.
   void flush(std::ostream& out) const;
 
  private:
-  enum class Mode { indentedArray, jsonLines, lines };
+  enum class Mode { indentedArray, jsonLine, lines };
   Mode mode_;
   std::optional<Template> template_;
-  const Shape* shape_;
   json::array elements_;
   std::string lines_;
 };

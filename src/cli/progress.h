@@ -27,6 +27,7 @@ class ProgressArea {
   ProgressArea& operator=(const ProgressArea&) = delete;
 
   bool interactive() const noexcept { return options_.terminal; }
+  unsigned columns() const noexcept { return options_.columns; }
   /// Replaces the area's lines. Only what changed is written.
   void draw(const std::vector<std::string>& lines);
   /// Prints lasting text above the area; "\n" is added where it is missing.
@@ -37,7 +38,7 @@ class ProgressArea {
 
  private:
   std::string erase() const;
-  std::string render(const std::vector<std::string>& lines) const;
+  std::vector<std::string> fitted(const std::vector<std::string>& lines) const;
 
   std::mutex mutex_;
   std::function<void(std::string_view)> write_;
@@ -67,6 +68,9 @@ class PullProgress {
 
 /// "[=====>     ]  1.2MB/3MB" for `columns` of terminal; without a total only "1.2MB"; "" where nothing is known.
 std::string progressBar(int64_t current, int64_t total, unsigned columns);
+
+/// `text` without line breaks, cut to `width` columns; SGR sequences in it take none and are closed where it is cut.
+std::string cutStyled(std::string_view text, size_t width);
 
 /// SGR codes around `text` where `on`.
 enum class Colour { red, green, yellow, blue, magenta, cyan, dim, bold };

@@ -24,7 +24,7 @@ class Value;
 /// What JSON does not say about a value: its Go type. It decides how the value prints ("{a b}" for a struct in the
 /// order of its fields, "map[a:b]" for a map), and that fields left out (omitempty) are zero, not missing.
 struct Shape {
-  enum class Kind { any, boolean, integer, number, string, list, map, structure };
+  enum class Kind { any, boolean, integer, number, string, duration, list, map, structure };
   struct Field {
     std::string_view name;  ///< as templates write it
     std::string_view key;   ///< as JSON writes it
@@ -92,11 +92,13 @@ class Value {
   std::optional<Value> member(std::string_view name) const;
   /// Zero value of a map's elements where its type is known ("" of map[string]string); none otherwise.
   Value zeroElement() const;
-  /// Missing keys of such a map are an error where the template says so; of typed ones never.
+  /// A Shape is known: missing keys of its maps are never an error, unknown fields of its structures always are.
   bool isTyped() const;
+  /// A nil that no Shape gives a type to: printed alone it is "<no value>", a typed one "<nil>".
+  bool isUntypedNil() const { return std::holds_alternative<std::nullptr_t>(data_); }
 
   json::value toJson() const;
-  /// As Go's fmt prints with %v. `top`: at the top a nil is "<no value>", below it "<nil>".
+  /// As Go's fmt prints with %v; nothing at all and nil are "<nil>".
   std::string print() const;
   /// Go's name of the type: "string", "int", "map[string]interface {}".
   std::string typeName() const;
