@@ -13,4 +13,4 @@ CMD start $GREETING
 CMD ["a"]
 FROM --platform=linux/arm64 scratch AS build
 EXPOSE 8080:80/TCP
-COPY --from=Build /a /b
+COPY --from=0 /a /b
