@@ -130,9 +130,12 @@ class Images {
   /// found with provided prefix: …".
   ImageId resolve(std::string_view nameOrId) const;
   std::optional<ImageId> tryResolve(std::string_view nameOrId) const;
-  /// With config and layers. `lease` holds the layers.
+  /// With config and layers. `lease` holds the layers. Without one, foreign keys that are written next (a container's
+  /// image, its snapshot's layers) are the safety.
   Resolved open(const ImageId& id, Lease& lease) const;
   Resolved open(std::string_view nameOrId, Lease& lease) const { return open(resolve(nameOrId), lease); }
+  Resolved open(const ImageId& id) const;
+  Resolved open(std::string_view nameOrId) const { return open(resolve(nameOrId)); }
 
   Image get(const ImageId& id) const;
   oci::ImageConfig config(const ImageId& id) const;
@@ -165,9 +168,13 @@ class Images {
 
   content::Store& content() const noexcept { return content_; }
   snapshot::Snapshotter& snapshots() const noexcept { return snapshots_; }
+  db::Pool& pool() const noexcept { return pool_; }
 
  private:
-  friend class Remover;
+  std::vector<Removal> removeCounting(const std::string& nameOrId, bool force, bool pruneParents,
+                                      const UsersOf& usersOf, int64_t& reclaimed);
+  std::vector<snapshot::Layer> settleLayers(const std::vector<snapshot::LayerId>& layers, Lease& lease);
+
   db::Pool& pool_;
   content::Store& content_;
   snapshot::Snapshotter& snapshots_;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/kill_point.h"
 #include "base/log.h"
@@ -81,7 +82,10 @@ std::string Layers::pathOf(const LayerId& id) const {
 std::vector<std::string> Layers::lowers(const std::vector<LayerId>& bottomFirst) const {
   std::vector<std::string> out;
   out.reserve(bottomFirst.size());
-  for (auto it = bottomFirst.rbegin(); it != bottomFirst.rend(); ++it) out.push_back(pathOf(*it));
+  std::set<LayerId> seen;
+  for (auto it = bottomFirst.rbegin(); it != bottomFirst.rend(); ++it) {
+    if (seen.insert(*it).second) out.push_back(pathOf(*it));
+  }
   return out;
 }
 

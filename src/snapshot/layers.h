@@ -57,7 +57,9 @@ class Layers {
   std::vector<Layer> list() const;
   /// <root>/layers/<id>/diff
   std::string pathOf(const LayerId& id) const;
-  /// The diff directories of a stack (given bottom first), topmost first: overlayfs' lowerdir order.
+  /// The diff directories of a stack (given bottom first), topmost first: overlayfs' lowerdir order. A layer
+  /// that is in the stack twice is named once, at its topmost place: what it says below is hidden by itself anyway, and
+  /// overlayfs refuses the same directory twice.
   std::vector<std::string> lowers(const std::vector<LayerId>& bottomFirst) const;
 
   /// Holds a layer; false where it is not there (any more).

@@ -399,6 +399,17 @@ TEST_F(SnapshotTest, ROOT_AHundredAndTwentyLayersAreReadAsOne) {
   EXPECT_EQ(readFile("/proc/self/fd/" + std::to_string(one.get()) + "/top"), "3");
 }
 
+TEST_F(SnapshotTest, ROOT_AStackMayNameALayerTwice) {
+  Lease lease;
+  const LayerId a = unpack({{"f", "a"}, {"x", "1"}}, lease);
+  const LayerId b = unpack({{"f", "b"}, {"y", "2"}}, lease);
+  const Fd mount = snapshots_.mountReadOnly({a, b, a});
+  const std::string at = "/proc/self/fd/" + std::to_string(mount.get());
+  EXPECT_THAT(listDir(at), UnorderedElementsAre("f", "x", "y"));
+  EXPECT_EQ(readFile(at + "/f"), "a");
+  EXPECT_THAT(snapshots_.prepare({a, b, a}, lease).mounts().lowers, SizeIs(2));
+}
+
 TEST_F(SnapshotTest, ROOT_TwoSnapshotsOfOneImageDoNotSeeEachOther) {
   Lease lease;
   const LayerId base = unpack({{"a", "x"}}, lease);

@@ -115,6 +115,13 @@ Active Snapshotter::prepare(const std::vector<LayerId>& layers) {
   return active;
 }
 
+Active Snapshotter::prepare(const std::vector<LayerId>& layers, Lease& lease) {
+  for (const LayerId& layer : layers) {
+    if (!layers_.hold(layer, lease)) fail(Code::not_found, "no such layer: {}", layer.value);
+  }
+  return prepare(layers);
+}
+
 void Snapshotter::keep(db::Connection& db, const Active& active) {
   db.prepare("INSERT INTO snapshot (id, created) VALUES (?, ?)").bind(active.id()).bind(now().ns).run();
   int position = 0;

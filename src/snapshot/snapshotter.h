@@ -64,6 +64,8 @@ class Snapshotter {
   /// keys find missing later. Owner and mode of "/" are those of the top layer. Three mkdir, no row. Throws
   /// Error(not_found) where the top layer is missing.
   Active prepare(const std::vector<LayerId>& layers);
+  /// The same, and `lease` holds the layers from now on. Throws Error(not_found) where one is missing.
+  Active prepare(const std::vector<LayerId>& layers, Lease& lease);
 
   /// Writes the rows of a snapshot in the caller's transaction, which also writes the row that owns it (a foreign key
   /// to snapshot(id)). After the transaction: active.release().
