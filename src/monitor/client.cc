@@ -173,39 +173,36 @@ Monitor Monitor::connect(const std::string& runDir) {
   return monitor;
 }
 
-Created Monitor::created(std::chrono::milliseconds timeout) {
-  if (!waitReadable(handshake_.get(), deadlineAfter(timeout), {})) {
-    fail(Code::deadline, "the monitor of '{}' has not created the container in time", runDir_);
-  }
+std::optional<Message> Monitor::heard(std::optional<std::chrono::milliseconds> timeout, const std::stop_token& stop,
+                                      std::string_view during) const {
+  if (!waitReadable(handshake_.get(), deadlineAfter(timeout), stop)) return std::nullopt;
   const auto line = readLine(handshake_.get(), nullptr);
-  if (!line) gone(runDir_, "died while it created the container");
-  const Message message = parseMessage(*line);
+  if (!line) gone(runDir_, fmt::format("died during '{}'", during));
+  Message message = parseMessage(*line);
   check(message);
-  if (!message.created) fail(Code::internal, "the monitor of '{}' said something unexpected", runDir_);
-  return *message.created;
+  return message;
 }
 
-Started Monitor::start(std::chrono::milliseconds timeout) {
-  sendRequest(handshake_.get(), {.op = "start"}, runDir_);
-  if (!waitReadable(handshake_.get(), deadlineAfter(timeout), {})) {
-    fail(Code::deadline, "the monitor of '{}' has not started the container in time", runDir_);
-  }
-  const auto line = readLine(handshake_.get(), nullptr);
-  if (!line) gone(runDir_, "died while it started the container");
-  const Message message = parseMessage(*line);
-  check(message);
-  if (!message.started) fail(Code::internal, "the monitor of '{}' said something unexpected", runDir_);
-  return *message.started;
+Created Monitor::created(std::chrono::milliseconds timeout) {
+  const auto message = heard(timeout, {}, "create");
+  if (!message) fail(Code::deadline, "the monitor of '{}' has not created the container in time", runDir_);
+  if (!message->created) fail(Code::internal, "the monitor of '{}' said something unexpected", runDir_);
+  return *message->created;
+}
+
+Started Monitor::start(const StartOptions& options) {
+  sendRequest(handshake_.get(), {.op = "start", .reaper = options.willReap}, runDir_);
+  const auto message = heard(options.timeout, {}, "start");
+  if (!message) fail(Code::deadline, "the monitor of '{}' has not started the container in time", runDir_);
+  if (!message->started) fail(Code::internal, "the monitor of '{}' said something unexpected", runDir_);
+  willReap_ = options.willReap;
+  return *message->started;
 }
 
 std::optional<ExitRecord> Monitor::stepEnd(std::optional<std::chrono::milliseconds> timeout, std::stop_token stop) {
-  if (!waitReadable(handshake_.get(), deadlineAfter(timeout), stop)) return std::nullopt;
-  const auto line = readLine(handshake_.get(), nullptr);
-  if (!line) gone(runDir_, "died before the step's end");
-  const Message message = parseMessage(*line);
-  check(message);
+  const auto message = heard(timeout, stop, "step");
   children().collect();
-  return message.exited;
+  return message ? message->exited : std::nullopt;
 }
 
 Message Monitor::ask(const Request& request, Fd* stream, Fd* passed, std::optional<std::chrono::milliseconds> timeout,
@@ -283,28 +280,36 @@ ContainerState Monitor::state() const {
 }
 
 std::optional<ExitRecord> Monitor::wait(const WaitOptions& o) const {
-  std::optional<ExitRecord> exited;
+  std::optional<Message> message;
   Fd connection;
   try {
-    exited = ask({.op = "wait", .reaper = static_cast<bool>(o.reap)}, &connection, nullptr, o.timeout, o.stop).exited;
+    if (willReap_) {
+      message = heard(o.timeout, o.stop, "wait");
+    } else {
+      message = ask({.op = "wait", .reaper = static_cast<bool>(o.reap)}, &connection, nullptr, o.timeout, o.stop);
+    }
   } catch (const Error& e) {
     if (e.code() == Code::deadline || e.code() == Code::cancelled) return std::nullopt;
-    if (e.code() != Code::unavailable) throw;
-    exited = readExit(runDir_);  // it has ended meanwhile, and somebody else has reaped
+    const auto exited = e.code() == Code::unavailable ? readExit(runDir_) : std::nullopt;
     if (!exited) throw;
-    return exited;
+    return exited;  // it had ended before, and was reaped
   }
-  if (!exited) fail(Code::internal, "the monitor of '{}' said something unexpected", runDir_);
+  if (!message) return std::nullopt;
+  if (!message->exited) fail(Code::internal, "the monitor of '{}' said something unexpected", runDir_);
   if (o.reap) {
-    o.reap(*exited);
-    try {
-      sendRequest(connection.get(), {.op = "reaped"}, runDir_);
-    } catch (const Error&) {  // it was killed meanwhile: there is nobody left to tell
-    }
-    waitGone();
+    o.reap(*message->exited);
+    reaped(willReap_ ? handshake_.get() : connection.get());
   }
   children().collect();
-  return exited;
+  return message->exited;
+}
+
+void Monitor::reaped(int connection) const {
+  try {
+    sendRequest(connection, {.op = "reaped"}, runDir_);
+  } catch (const Error&) {  // it was killed meanwhile: there is nobody left to tell
+  }
+  waitGone();
 }
 
 Fd Monitor::rootfs() const {

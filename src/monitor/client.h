@@ -4,7 +4,7 @@
 //   Monitor m = Monitor::spawn({.runDir = run});
 //   Created c = m.created();        // set the network up in /proc/<c.pid>/ns/net
 //   Fd out = m.attach({...});       // before start(): not a byte is missed
-//   m.start();                      // throws runtime::StageError
+//   m.start({.willReap = true});    // throws runtime::StageError
 //   ExitRecord e = *m.wait({.reap = [&](const ExitRecord& e) { ...network down, --rm... }});
 //
 // Any thread may use a Monitor of its own (connect()); one object is not shared between threads, except that attach(),
@@ -36,6 +36,13 @@ struct SpawnOptions {
   std::vector<std::string> command = {"estiba", "monitor"};
   /// For MonitorConfig::inheritStdio: the container's own standard input, output and error. -1: /dev/null.
   std::array<int, 3> stdio = {-1, -1, -1};
+};
+
+struct StartOptions {
+  std::chrono::milliseconds timeout = std::chrono::seconds(60);
+  /// This object's wait() will do the reaping, however soon the container ends. Until then the Monitor must live: when
+  /// it goes, the monitor runs MonitorConfig::reap itself.
+  bool willReap = false;
 };
 
 struct AttachOptions {
@@ -75,7 +82,8 @@ struct WaitOptions {
   std::optional<std::chrono::milliseconds> timeout;
   std::stop_token stop;
   /// Called once after the container's end, before the monitor lets go: what must happen then (network, --rm, restart
-  /// bookkeeping). Where nobody reaps, the monitor runs MonitorConfig::reap itself; so it does when this throws.
+  /// bookkeeping). Where nobody reaps, the monitor runs MonitorConfig::reap itself; so it does when this throws. Not
+  /// called where it had ended, and was reaped, before anybody promised to (StartOptions::willReap is in time always).
   std::function<void(const ExitRecord&)> reap;
 };
 
@@ -99,7 +107,7 @@ class Monitor {
   /// Throws runtime::StageError with the monitor's words, Error(deadline), Error(unavailable).
   Created created(std::chrono::milliseconds timeout = std::chrono::seconds(30));
   /// Lets it run; returns after its execve. Throws as created(); a StageError's exitCode() is Docker's (125, 126, 127).
-  Started start(std::chrono::milliseconds timeout = std::chrono::seconds(60));
+  Started start(const StartOptions& options = {});
   /// The descriptor of the handshake, for who polls it: readable at the end of a started step.
   int handshakeFd() const noexcept { return handshake_.get(); }
   /// Of a started step: its end. As wait(), over the handshake's connection. nullopt: time is out or `stop` was asked.
@@ -119,7 +127,8 @@ class Monitor {
   void signal(int signal, const std::string& execId = {}) const;
   ContainerState state() const;
   /// Waits for the container's end; at once where it has ended. nullopt: time is out, or `stop` was asked.
-  /// With `reap` it returns when the monitor has let go of everything.
+  /// With `reap` it returns when the monitor has let go of everything. After start({.willReap = true}) one thread at a
+  /// time.
   std::optional<ExitRecord> wait(const WaitOptions& options = {}) const;
   /// A detached clone of the root file system's mount (an O_PATH directory), without the container's other mounts.
   Fd rootfs() const;
@@ -134,7 +143,13 @@ class Monitor {
               std::optional<std::chrono::milliseconds> timeout = std::chrono::seconds(30),
               const std::stop_token& stop = {}) const;
 
+  /// The next message on the handshake's connection; nullopt: time is out or `stop` was asked.
+  std::optional<Message> heard(std::optional<std::chrono::milliseconds> timeout, const std::stop_token& stop,
+                               std::string_view during) const;
+  void reaped(int connection) const;
+
   std::string runDir_;
+  bool willReap_ = false;
   Fd handshake_;
   pid_t pid_ = 0;
 };

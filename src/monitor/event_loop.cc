@@ -90,7 +90,7 @@ void EventLoop::step(int timeoutMs) {
 }
 
 void EventLoop::run() {
-  for (running_ = true; running_;) step(-1);
+  while (running_) step(-1);
 }
 
 }  // namespace estiba::monitor

@@ -31,7 +31,7 @@ class EventLoop {
   /// `callback` runs after a burst of activity, when nothing has happened for `delay`: the time to give memory back.
   void onIdle(std::chrono::milliseconds delay, std::function<void()> callback);
 
-  void run();  ///< until stop()
+  void run();  ///< until stop(), which may have come before
   void stop() noexcept { running_ = false; }
   /// Waits for events once (at most `timeoutMs`; -1: as long as it takes) and handles them.
   void step(int timeoutMs);
@@ -58,7 +58,7 @@ class EventLoop {
   std::chrono::milliseconds idleDelay_{0};
   std::function<void()> onIdle_;
   bool active_ = false;  // something has happened since onIdle_ ran
-  bool running_ = false;
+  bool running_ = true;
 };
 
 }  // namespace estiba::monitor

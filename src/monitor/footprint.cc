@@ -5,6 +5,8 @@
 #include <malloc.h>
 #include <sys/mman.h>
 
+#include <cstdint>
+
 namespace estiba::monitor {
 
 namespace {
@@ -22,10 +24,20 @@ int dropSegments(dl_phdr_info* info, size_t, void*) {
   return 0;
 }
 
+// What deeper calls have used of the stack, but for a little below the present one. Only pages that are the stack's are
+// there: the kernel keeps everything else far from it.
+void dropStack() {
+  constexpr uintptr_t kKeep = 8 * 1024, kReach = 1024 * 1024;
+  const auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
+  const uintptr_t end = (here - kKeep) & ~uintptr_t{4095};
+  ::madvise(reinterpret_cast<void*>(end - kReach), kReach, MADV_DONTNEED);
+}
+
 }  // namespace
 
 void shrinkFootprint() noexcept {
   ::malloc_trim(0);
+  dropStack();
   ::dl_iterate_phdr(dropSegments, nullptr);
 }
 

@@ -96,7 +96,9 @@ void appendJsonEscaped(std::string& out, std::string_view bytes) {
     const size_t plain = plainPrefix(bytes);
     out.append(bytes.substr(0, plain));
     bytes.remove_prefix(plain);
-    if (!bytes.empty()) bytes.remove_prefix(appendEscape(out, bytes));
+    while (!bytes.empty() && !isPlain(static_cast<unsigned char>(bytes[0]))) {
+      bytes.remove_prefix(appendEscape(out, bytes));
+    }
   }
 }
 

@@ -4,7 +4,7 @@
 // {"error":{…}}. After the answer to `attach` and `exec` the connection is a raw stream: to the client Docker's frames
 // (monitor/frame.h; bare bytes where there is a terminal), from the client standard input, half-closed at its end.
 //
-//   start              lets the created container run (the engine's own connection only)
+//   start reaper?      lets the created container run (the engine's own connection only); reaper: as with `wait`
 //   attach             stdin stdout stderr logs detachKeys
 //   exec               id process tty stdin detach detachKeys consoleSize; answered when it runs: {"ok":{"pid":…}}
 //   execWait id        answered when it has ended: {"ok":{"exitCode":…}}

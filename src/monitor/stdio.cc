@@ -60,6 +60,7 @@ std::array<int, 3> Stdio::openPipes() {
 }
 
 void Stdio::childStarted() {
+  begun_ = true;
   childEnds_.clear();
   for (auto& source : sources_) watchSource(source);
   updateSources();
@@ -129,6 +130,7 @@ bool Stdio::congested() const {
 }
 
 void Stdio::updateSources() {
+  if (!begun_) return;
   const uint32_t in = congested() ? 0U : uint32_t{EPOLLIN};
   for (auto& source : sources_) {
     const bool out = options_.tty && !stdinPending_.empty();
@@ -239,8 +241,9 @@ int Stdio::stdinFd() const noexcept {
 }
 
 void Stdio::writeStdin(std::string_view bytes) {
-  if (stdinFd() < 0 || stdinEnding_) return;
-  while (stdinPending_.empty() && !bytes.empty()) {
+  const bool early = options_.tty && options_.stdinOpen && !begun_;  // kept until there is a terminal
+  if ((stdinFd() < 0 && !early) || stdinEnding_ || finished_) return;
+  while (!early && stdinPending_.empty() && !bytes.empty()) {
     const ssize_t n = ::write(stdinFd(), bytes.data(), bytes.size());
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) break;

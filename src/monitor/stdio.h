@@ -93,7 +93,7 @@ class Stdio {
   bool stdinEnding_ = false, stdinWatched_ = false;
   std::list<std::unique_ptr<StreamClient>> clients_;
   std::function<void()> drained_, clientsGone_;
-  bool ended_ = false, finished_ = false;
+  bool begun_ = false, ended_ = false, finished_ = false;
   uint64_t bytesRead_ = 0, lingerSeen_ = 0;
   int silentTicks_ = 0, ticks_ = 0;
   uint64_t lingerTimer_ = 0;

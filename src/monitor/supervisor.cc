@@ -134,8 +134,10 @@ void Supervisor::create() {
   }
 }
 
-void Supervisor::start(Connection& connection) {
+void Supervisor::start(Connection& connection, bool reaper) {
   if (!connection.isEngine || state_ != State::created) estiba::fail(Code::conflict, "there is nothing to start");
+  connection.reaper = reaper;
+  connection.waits = connection.waits || reaper;
   try {
     if (config_.tty) stdio_->setConsole(launcher_->console());
     if (config_.consoleSize.size() == 2) stdio_->resize(config_.consoleSize[0], config_.consoleSize[1]);
@@ -147,7 +149,7 @@ void Supervisor::start(Connection& connection) {
 
 void Supervisor::started(std::vector<std::string> warnings) {
   state_ = State::running;
-  exit_.startedAt = rfc3339NanoPadded(now());
+  exit_.startedAt = rfc3339Nano(now());
   stdio_->childStarted();
   for (Connection& connection : door_->connections()) {
     if (connection.isEngine) connection.answer({.started = Started{exit_.startedAt, std::move(warnings)}});
@@ -165,11 +167,13 @@ void Supervisor::fail(const std::exception& error, const char* stage) {
   exit_.detail = failed.detail;
   exit_.startedAt.clear();
   for (Connection& connection : door_->connections()) {
-    if (connection.isEngine) connection.answer({.failed = failed});
+    if (!connection.isEngine) continue;
+    connection.answer({.failed = failed});
+    connection.waits = connection.reaper = false;
   }
   launcher_.reset();  // before the streams: it kills what holds their other ends
   if (stdio_) stdio_->processEnded([] {});
-  exit_.finishedAt = rfc3339NanoPadded(now());
+  exit_.finishedAt = rfc3339Nano(now());
   reapDone_ = true;  // the engine knows; nothing of a container that never ran needs reaping here
   ended();
 }
@@ -178,7 +182,7 @@ void Supervisor::fail(const std::exception& error, const char* stage) {
 
 void Supervisor::handle(Connection& connection, Request&& request) {
   const std::string& op = request.op;
-  if (op == "start") return start(connection);
+  if (op == "start") return start(connection, request.reaper);
   if (op == "wait") return handleWait(connection, request.reaper);
   if (op == "reaped") return reapedBy(connection.reaper);
   if (op == "execWait") return execs_->wait(connection, request.id);
@@ -220,7 +224,9 @@ void Supervisor::requireRunning() const {
 void Supervisor::handleWait(Connection& connection, bool reaper) {
   connection.waits = true;
   connection.reaper = connection.reaper || (reaper && !reapDone_);
-  if (state_ == State::ended) connection.answer({.exited = exit_});
+  if (state_ != State::ended) return;
+  connection.answer({.exited = exit_});
+  if (connection.reaper) awaitReaper();
 }
 
 void Supervisor::attach(Connection& connection, const Request& request) {
@@ -317,7 +323,7 @@ void Supervisor::reapChildren() {
 
 void Supervisor::initEnded(const ExitStatus& status) {
   state_ = State::draining;
-  exit_.finishedAt = rfc3339NanoPadded(now());
+  exit_.finishedAt = rfc3339Nano(now());
   exit_.exitCode = status.shellCode();
   exit_.signal = status.signal;
   try {
@@ -341,9 +347,8 @@ void Supervisor::ended() {
     if (!connection.waits) continue;
     connection.answer({.exited = exit_});
     door_->flush(connection);
-    reaping_ = reaping_ || connection.reaper;
+    if (connection.reaper) awaitReaper();
   }
-  if (reaping_) reapTimer_ = loop_.after(kReaperPatience, [this] { reapedBy(false); });
   slow ? releaseInChild() : release();
 }
 
@@ -387,6 +392,11 @@ void Supervisor::releaseInChild() {
     ::_exit(0);
   }
   releaser_ = child.pid;
+}
+
+void Supervisor::awaitReaper() {
+  if (std::exchange(reaping_, true)) return;
+  loop_.after(kReaperPatience, [this] { reapedBy(false); });
 }
 
 void Supervisor::reapedBy(bool engine) {

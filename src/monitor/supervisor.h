@@ -37,7 +37,7 @@ class Supervisor {
   enum class State { creating, created, running, draining, ended };
 
   void create();
-  void start(Connection& connection);
+  void start(Connection& connection, bool reaper);
   void started(std::vector<std::string> warnings);
   void fail(const std::exception& error, const char* stage);
 
@@ -58,6 +58,7 @@ class Supervisor {
   void removeCgroup() noexcept;
   void release();
   void releaseInChild();
+  void awaitReaper();
   void reapedBy(bool engine);
   void finishIfOver();
   void unlock() noexcept;
@@ -78,8 +79,7 @@ class Supervisor {
   State state_ = State::creating;
   bool paused_ = false, released_ = false, reaping_ = false, reapDone_ = false;
   pid_t releaser_ = 0;
-  uint64_t startTime_ = 0, oomBefore_ = 0;
-  uint64_t reapTimer_ = 0;
+  uint64_t startTime_ = 0;
   ExitRecord exit_;
 };
 

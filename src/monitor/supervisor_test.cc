@@ -182,7 +182,7 @@ TEST_F(SupervisorTest, RunsAttachesLogsAndTellsTheEnd) {
   EXPECT_EQ(m.state().status, "created");
   EXPECT_TRUE(isHeld(dir_));
   const Fd stream = m.attach({});
-  m.start();
+  m.start({.willReap = true});
   EXPECT_EQ(unframe(readAllOf(stream.get())), std::make_pair(std::string("out\n"), std::string("err\n")));
   ExitRecord seen;
   const auto exited = m.wait({.timeout = 5s, .reap = [&](const ExitRecord& e) { seen = e; }});
@@ -359,7 +359,7 @@ TEST_F(SupervisorTest, AClientThatNeverReadsNeitherHidesTheEndNorKeepsTheLogFrom
 }
 
 TEST_F(SupervisorTest, AClientThatLeavesLetsTheOutputGoOn) {
-  Monitor m = spawn("head -c 20000000 /dev/zero; exit 2");
+  Monitor m = spawn("head -c 20000000 /dev/zero | tr '\\0' a; exit 2");
   m.created();
   Fd stuck = m.attach({});
   m.start();
