@@ -49,12 +49,12 @@ estiba_module(runtime DEPS oci sys)
 # floor 4
 estiba_module(registry DEPS oci http content)
 estiba_module(monitor DEPS oci sys runtime)
-estiba_module(volume DEPS db sys)
+estiba_module(volume DEPS db sys archive)
 # floor 5
 estiba_module(image DEPS content snapshot registry)
 # floor 6
-estiba_module(container DEPS image runtime monitor net volume snapshot)
-estiba_module(build DEPS image archive snapshot)
+estiba_module(container DEPS image runtime monitor net volume snapshot apitypes)
+estiba_module(build DEPS image archive snapshot apitypes http monitor LIBS zstd)
 # floor 7
 estiba_module(engine DEPS container build image apitypes)
 # floor 8
