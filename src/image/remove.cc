@@ -186,7 +186,9 @@ std::vector<Removal> Images::removeCounting(const std::string& nameOrId, bool fo
   remover.remove(id, nameOrId, force, pruneParents);
   txn.commit();
   if (!remover.layers.empty()) {
-    for (const auto& layer : snapshots_.layers().collect(remover.layers)) reclaimed += layer.contentBytes;
+    for (const auto& layer : snapshots_.layers().collect(remover.layers)) {
+      reclaimed += std::max<int64_t>(layer.contentBytes, 0);
+    }
     content_.collect();
   }
   return std::move(remover.records);
@@ -218,6 +220,9 @@ PruneReport Images::prune(const Filters& filters, const UsersOf& usersOf) {
       }
     }
   }
+  // What was held by somebody's lease when its image went.
+  for (const auto& layer : snapshots_.layers().collectAll()) out.reclaimed += std::max<int64_t>(layer.contentBytes, 0);
+  content_.collect();
   return out;
 }
 

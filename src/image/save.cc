@@ -34,18 +34,18 @@ std::vector<Wanted> choose(const Images& images, db::Pool& pool, const std::vect
       found->names.push_back(*name);
     }
   };
+  const auto db = pool.get();
   for (const std::string& text : names) {
-    const ImageId id = images.resolve(text);
     const auto name = oci::Reference::tryParse(text);
-    const auto db = pool.get();
-    if (!name || imageOfName(*db, *name) != id) {
-      // An ID, or the name of a repository that has no "latest".
-      add(id, std::nullopt);
-    } else if (name->tag() || name->digest()) {
-      add(id, name->digest() ? std::nullopt : name);
-    } else {
-      for (const auto& [tagged, other] : taggedOf(*db, *name)) add(other, tagged);
+    if (name && !name->tag() && !name->digest()) {
+      // A whole repository; what is none of ours may still be an ID.
+      const auto tagged = taggedOf(*db, *name);
+      for (const auto& [tag, id] : tagged) add(id, tag);
+      if (!tagged.empty()) continue;
     }
+    const ImageId id = images.resolve(text);
+    const bool named = name && name->tag() && !name->digest() && imageOfName(*db, *name) == id;
+    add(id, named ? name : std::nullopt);
   }
   return out;
 }
@@ -116,7 +116,7 @@ void Archive::add(const Wanted& wanted) {
     repositories_[name.familiarName()][*name.tag()] =
         manifest.layers.empty() ? std::string(wanted.id.hex()) : std::string(manifest.layers.back().digest.hex());
     auto named = descriptor;
-    named.annotations = {{kImageName, name.str()}, {kRefName, *name.tag()}};
+    named.annotations = std::map<std::string, std::string>{{kImageName, name.str()}, {kRefName, *name.tag()}};
     index_.manifests.push_back(std::move(named));
   }
   if (wanted.names.empty()) index_.manifests.push_back(std::move(descriptor));
