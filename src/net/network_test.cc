@@ -395,7 +395,7 @@ TEST(Networks, ROOT_UserNetworksAreMadeUsedIsolatedAndRemoved) {
     EXPECT_EQ(engine->endpointsOf("a")[0].aliases, std::vector<std::string>{"bd"});
 
     const auto refusal = [&](ConnectSpec spec) {
-      spec.containerId = "x";
+      spec.containerId = std::string("x");
       return messageOf([&] { engine->connect(spec); });
     };
     EXPECT_EQ(refusal({.network = "red", .address = "172.31.77.99"}), "Address already in use");

@@ -109,7 +109,7 @@ int visitNamespace(void* argument) {
   visit.stage = "enter the network namespace";
   if (::setns(visit.netns, CLONE_NEWNET) != 0) {
     visit.error = errno;
-    ::_exit(1);
+    return 1;
   }
   for (const Sysctl& item : visit.sysctls) {
     const int fd = ::open(item.path, O_WRONLY | O_CLOEXEC);
@@ -118,12 +118,12 @@ int visitNamespace(void* argument) {
     const size_t size = std::strlen(item.value);
     if (fd < 0 || ::write(fd, item.value, size) != static_cast<ssize_t>(size)) visit.error = errno;
     if (fd >= 0) ::close(fd);
-    if (visit.error != 0) ::_exit(1);
+    if (visit.error != 0) return 1;
   }
   visit.stage = "open a netlink socket in the network namespace";
   visit.socket = ::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, visit.protocol);
   if (visit.socket < 0) visit.error = errno;
-  ::_exit(0);
+  return 0;
 }
 
 }  // namespace
