@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "cli/go_json.h"
 #include "cli/table.h"
 
 namespace estiba::cli {
@@ -125,10 +126,10 @@ void InspectPrinter::add(const json::value& element, const Shape* shape) {
 void InspectPrinter::flush(std::ostream& out) const {
   switch (mode_) {
     case Mode::indentedArray:
-      out << dumpJsonIndented(elements_, "    ") << '\n';
+      out << goJson(elements_, {.indent = "    "}) << '\n';
       break;
     case Mode::jsonLine:
-      out << dumpJson(elements_) << '\n';
+      out << goJson(elements_) << '\n';
       break;
     case Mode::lines:
       out << (lines_.empty() ? "\n" : lines_);

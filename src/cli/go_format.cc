@@ -2,8 +2,8 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
 
-#include "base/json.h"
 #include "base/text.h"
 #include "cli/gotemplate.h"
 #include "cli/utf8.h"
@@ -11,6 +11,9 @@
 namespace estiba::cli {
 
 namespace {
+
+/// From this exponent on %v and %g print one. Source: pkg.go.dev/strconv FormatFloat, "g" with the shortest precision.
+constexpr int kFirstExponent = 6;
 
 /// One directive between '%' and its verb.
 struct Spec {
@@ -37,6 +40,60 @@ std::string hexBytes(std::string_view bytes, const Spec& spec, bool upper) {
     out += upper ? fmt::format("{:02X}", byte) : fmt::format("{:02x}", byte);
   }
   return out;
+}
+
+/// @param ascii  what is beyond ASCII is escaped as well (%+q)
+std::string quoteWith(std::string_view text, bool ascii) {
+  std::string out = "\"";
+  for (size_t i = 0; i < text.size();) {
+    const auto [rune, length] = utf8::decode(text.substr(i));
+    const std::string_view bytes = text.substr(i, length);
+    i += length;
+    if (rune == utf8::kInvalid) {
+      out += fmt::format("\\x{:02x}", static_cast<unsigned char>(bytes[0]));
+      continue;
+    }
+    switch (rune) {
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\a':
+        out += "\\a";
+        break;
+      case '\b':
+        out += "\\b";
+        break;
+      case '\f':
+        out += "\\f";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
+      case '\v':
+        out += "\\v";
+        break;
+      default:
+        if (utf8::isPrintable(rune) && (rune < 0x80 || !ascii)) {
+          out += bytes;
+        } else if (rune < 0x80) {
+          out += fmt::format("\\x{:02x}", static_cast<uint32_t>(rune));
+        } else if (rune < 0x10000) {
+          out += fmt::format("\\u{:04x}", static_cast<uint32_t>(rune));
+        } else {
+          out += fmt::format("\\U{:08x}", static_cast<uint32_t>(rune));
+        }
+    }
+  }
+  return out + '"';
 }
 
 std::string quoteRune(char32_t rune) {
@@ -70,7 +127,8 @@ std::string formatInteger(bool negative, uint64_t magnitude, char verb, const Sp
       digits.insert(0, static_cast<size_t>(*spec.precision) - digits.size(), '0');
     }
   }
-  std::string prefix = negative ? "-" : spec.plus ? "+" : spec.space ? " " : "";
+  // "%+v" asks for the names of fields, not for signs.
+  std::string prefix = negative ? "-" : spec.plus && verb != 'v' ? "+" : spec.space ? " " : "";
   if (verb == 'O') prefix += "0o";
   if (spec.sharp) prefix += verb == 'x' ? "0x" : verb == 'X' ? "0X" : verb == 'o' ? "0" : verb == 'b' ? "0b" : "";
   if (spec.zero && !spec.minus && !spec.precision && spec.width) {
@@ -119,8 +177,7 @@ std::string formatString(const std::string& text, char verb, const Spec& spec, c
       if (spec.sharp && cut.find('`') == std::string::npos && cut.find('\n') == std::string::npos) {
         return padded("`" + cut + "`", spec);
       }
-      if (spec.plus) return padded(dumpJson(json::value(cut)), spec);
-      return padded(goQuote(cut), spec);
+      return padded(quoteWith(cut, spec.plus), spec);
     case 'x':
     case 'X': {
       const size_t bytes = spec.precision ? std::min<size_t>(text.size(), *spec.precision) : text.size();
@@ -340,70 +397,20 @@ std::string goSprintf(std::string_view format, std::span<const Value> args) {
   return Printer(format, args).run();
 }
 
-std::string goQuote(std::string_view text) {
-  std::string out = "\"";
-  for (size_t i = 0; i < text.size();) {
-    const auto [rune, length] = utf8::decode(text.substr(i));
-    const std::string_view bytes = text.substr(i, length);
-    i += length;
-    if (rune == utf8::kInvalid) {
-      out += fmt::format("\\x{:02x}", static_cast<unsigned char>(bytes[0]));
-      continue;
-    }
-    switch (rune) {
-      case '"':
-        out += "\\\"";
-        break;
-      case '\\':
-        out += "\\\\";
-        break;
-      case '\a':
-        out += "\\a";
-        break;
-      case '\b':
-        out += "\\b";
-        break;
-      case '\f':
-        out += "\\f";
-        break;
-      case '\n':
-        out += "\\n";
-        break;
-      case '\r':
-        out += "\\r";
-        break;
-      case '\t':
-        out += "\\t";
-        break;
-      case '\v':
-        out += "\\v";
-        break;
-      default:
-        if (utf8::isPrintable(rune)) {
-          out += bytes;
-        } else if (rune < 0x80) {
-          out += fmt::format("\\x{:02x}", static_cast<uint32_t>(rune));
-        } else if (rune < 0x10000) {
-          out += fmt::format("\\u{:04x}", static_cast<uint32_t>(rune));
-        } else {
-          out += fmt::format("\\U{:08x}", static_cast<uint32_t>(rune));
-        }
-    }
-  }
-  return out + '"';
-}
+std::string goQuote(std::string_view text) { return quoteWith(text, false); }
 
 std::string goFloat(double value) {
   if (std::isnan(value)) return "NaN";
   if (std::isinf(value)) return value < 0 ? "-Inf" : "+Inf";
+  // Shortest digits first: their exponent decides, as if six digits of precision had been asked for.
   std::array<char, 512> buffer{};
   const auto print = [&](std::chars_format format) {
     const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, format).ptr;
     return std::string(buffer.data(), end);
   };
-  const double magnitude = std::fabs(value);
-  const bool plain = magnitude == 0 || (magnitude >= 1e-4 && magnitude < 1e21);
-  return print(plain ? std::chars_format::fixed : std::chars_format::scientific);
+  const std::string scientific = print(std::chars_format::scientific);
+  const int exponent = std::atoi(scientific.c_str() + scientific.find('e') + 1);
+  return exponent < -4 || exponent >= kFirstExponent ? scientific : print(std::chars_format::fixed);
 }
 
 }  // namespace estiba::cli

@@ -54,7 +54,7 @@ class Template {
 std::string goSprintf(std::string_view format, std::span<const Value> args);
 /// Go's %q of a string: escapes what is not printable.
 std::string goQuote(std::string_view text);
-/// Go's %v of a float64: shortest digits, exponent below 1e-4 and from 1e21.
+/// Go's %v of a float64: shortest digits, exponent below 1e-4 and from 1e6.
 std::string goFloat(double value);
 
 }  // namespace estiba::cli

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/clock.h"
+#include "cli/go_json.h"
 #include "cli/gotemplate.h"
 
 namespace estiba::cli {
@@ -323,7 +324,7 @@ std::string Value::print() const {
       return out + (isMap ? "]" : "}");
     }
     case Kind::object:
-      return dumpJson(asObject().toJson());
+      return goJson(asObject().toJson());
   }
   return {};
 }

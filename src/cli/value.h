@@ -166,9 +166,9 @@ Shape makeShape() {
   } else if constexpr (estiba::detail::IsOptional<T>::value || estiba::detail::IsNullable<T>::value) {
     using Inner = std::remove_cvref_t<decltype(*std::declval<T&>())>;
     out = shapeOf<Inner>();
-    // Go's omitempty scalars, lists and maps are plain; what is a struct or may be null is a pointer.
-    out.pointer = out.kind == Shape::Kind::structure || (estiba::detail::IsNullable<T>::value &&
-                                                         out.kind != Shape::Kind::list && out.kind != Shape::Kind::map);
+    // Slices, maps and omitempty strings are plain in Go; what else may be missing is a pointer.
+    out.pointer = out.kind != Shape::Kind::list && out.kind != Shape::Kind::map &&
+                  (estiba::detail::IsNullable<T>::value || out.kind != Shape::Kind::string);
   } else if constexpr (estiba::detail::IsVector<T>::value) {
     out.kind = Shape::Kind::list;
     out.element = &shapeOf<typename T::value_type>();

@@ -344,7 +344,9 @@ class Walker {
       default:
         break;
     }
-    fail(fmt::format("can't evaluate field {} in type {}", name, receiver.typeName()));
+    // What lies in an untyped map is only known as an interface.
+    const bool untyped = missingKeyIsError_ && receiver.kind() != Kind::structure;
+    fail(fmt::format("can't evaluate field {} in type {}", name, untyped ? "interface {}" : receiver.typeName()));
   }
 
   Value method(const Value& dot, const Value& receiver, const std::string& name, const Node* command, Final final) {

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "cli/go_json.h"
 #include "cli/gotemplate.h"
 #include "cli/utf8.h"
 
@@ -268,17 +269,7 @@ Value urlquery(Args args) {
 
 /// An Object marshals itself, which escapes what HTML minds; docker's json function leaves the rest alone.
 Value jsonFunction(Args args) {
-  const std::string text = dumpJson(args[0].toJson());
-  if (args[0].kind() != Kind::object) return text;
-  std::string out;
-  for (const char c : text) {
-    if (c == '<' || c == '>' || c == '&') {
-      out += fmt::format("\\u{:04x}", static_cast<unsigned char>(c));
-    } else {
-      out += c;
-    }
-  }
-  return out;
+  return goJson(args[0].toJson(), {.escapeHtml = args[0].kind() == Kind::object});
 }
 
 Value splitFunction(Args args) {
