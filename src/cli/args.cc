@@ -22,7 +22,8 @@ const Flag* byShorthand(std::span<const Flag> flags, char shorthand) {
 
 std::string displayName(const Flag& flag) {
   // --help has its shorthand only for the sake of old habits.
-  return flag.shorthand == 0 || flag.name == "help" ? fmt::format("--{}", flag.name) : fmt::format("-{}, --{}", flag.shorthand, flag.name);
+  return flag.shorthand == 0 || flag.name == "help" ? fmt::format("--{}", flag.name)
+                                                    : fmt::format("-{}, --{}", flag.shorthand, flag.name);
 }
 
 /// Looks at a value as its kind demands and keeps it in a form that the accessors read without failing.

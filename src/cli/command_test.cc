@@ -24,14 +24,14 @@ int echo(Cli& cli, const Parsed& parsed) {
 
 const Flag kTimeout = intFlag("timeout", 't', "Seconds to wait before killing the container");
 
-const Command kStop{.name = "stop",
-                    .args = "CONTAINER [CONTAINER...]",
-                    .summary = "Stop one or more running containers",
-                    .flags = {stringFlag("signal", 's', "Signal to send to the container"), kTimeout,
-                              deprecatedFlag("time", kTimeout)},
-                    .arity = atLeast(1),
-                    .shortcut = "stop",
-                    .run = echo};
+const Command kStop{
+    .name = "stop",
+    .args = "CONTAINER [CONTAINER...]",
+    .summary = "Stop one or more running containers",
+    .flags = {stringFlag("signal", 's', "Signal to send to the container"), kTimeout, deprecatedFlag("time", kTimeout)},
+    .arity = atLeast(1),
+    .shortcut = "stop",
+    .run = echo};
 const Command kPs{
     .name = "ls",
     .args = "",
@@ -53,40 +53,46 @@ const Command kPs{
     .aliases = {"list", "ps"},
     .shortcut = "ps",
     .run = echo};
-const Command kRun{
-    .name = "run",
-    .args = "IMAGE [COMMAND] [ARG...]",
-    .summary = "Create and run a new container from an image",
-    .flags = {boolFlag("interactive", 'i', "Keep STDIN open even if not attached"),
-              boolFlag("tty", 't', "Allocate a pseudo-TTY"), boolFlag("rm", 0, "Remove it"),
-              listFlag("volume", 'v', "Bind mount a volume"), stringFlag("name", 0, "Assign a name to the container"),
-              stringFlag("hostname", 'h', "Container host name"), stringFlag("pull", 0, "Pull image", "missing"),
-              listFlag("env", 'e', "Set environment variables").checked(checkEnv),
-              bytesFlag("memory", 'm', "Memory limit"), swapBytesFlag("memory-swap", 0, "Swap limit"),
-              decimalFlag("cpus", 0, "Number of CPUs"),
-              customFlag("ulimit", 0, "ulimit", "Ulimit options", checkUlimit, "[]"),
-              customFlag("mount", 0, "mount", "Attach a filesystem mount", checkMount),
-              customFlag("gpus", 0, "gpu-request", "GPU devices", checkGpus),
-              customFlag("network", 0, "network", "Connect to a network", checkNetwork),
-              listFlag("device-read-bps", 0, "Limit").checked(checkThrottleBps),
-              listFlag("device-read-iops", 0, "Limit").checked(checkThrottleIops),
-              listFlag("blkio-weight-device", 0, "Weight").checked(checkWeightDevice),
-              uint16Flag("blkio-weight", 0, "Block IO"), durationFlag("health-interval", 0, "Time"),
-              mapFlag("sysctl", 0, "Sysctl options").checked(checkSysctl),
-              listFlag("label", 'l', "Labels").checked(checkLabel), listFlag("attach", 'a', "Attach").checked(checkAttach),
-              listFlag("add-host", 0, "Hosts").checked(checkExtraHost), listFlag("link", 0, "Link").checked(checkLink),
-              listFlag("dns", 0, "DNS").checked(checkIpAddress),
-              listFlag("dns-search", 0, "DNS").checked(checkDnsSearch),
-              intFlag("cpu-count", 0, "CPU count (Windows only)").refused("it is for Windows")},
-    .arity = atLeast(1),
-    .interspersed = false,
-    .errorExit = 125,
-    .shortcut = "run",
-    .run = [](Cli& cli, const Parsed& parsed) {
-      if (parsed.args[0] == "missing") fail(Code::not_found, "No such image: missing");
-      if (parsed.args[0] == "silent") throw ExitError(42, "");
-      return echo(cli, parsed);
-    }};
+const Command kRun{.name = "run",
+                   .args = "IMAGE [COMMAND] [ARG...]",
+                   .summary = "Create and run a new container from an image",
+                   .flags = {boolFlag("interactive", 'i', "Keep STDIN open even if not attached"),
+                             boolFlag("tty", 't', "Allocate a pseudo-TTY"),
+                             boolFlag("rm", 0, "Remove it"),
+                             listFlag("volume", 'v', "Bind mount a volume"),
+                             stringFlag("name", 0, "Assign a name to the container"),
+                             stringFlag("hostname", 'h', "Container host name"),
+                             stringFlag("pull", 0, "Pull image", "missing"),
+                             listFlag("env", 'e', "Set environment variables").checked(checkEnv),
+                             bytesFlag("memory", 'm', "Memory limit"),
+                             swapBytesFlag("memory-swap", 0, "Swap limit"),
+                             decimalFlag("cpus", 0, "Number of CPUs"),
+                             customFlag("ulimit", 0, "ulimit", "Ulimit options", checkUlimit, "[]"),
+                             customFlag("mount", 0, "mount", "Attach a filesystem mount", checkMount),
+                             customFlag("gpus", 0, "gpu-request", "GPU devices", checkGpus),
+                             customFlag("network", 0, "network", "Connect to a network", checkNetwork),
+                             listFlag("device-read-bps", 0, "Limit").checked(checkThrottleBps),
+                             listFlag("device-read-iops", 0, "Limit").checked(checkThrottleIops),
+                             listFlag("blkio-weight-device", 0, "Weight").checked(checkWeightDevice),
+                             uint16Flag("blkio-weight", 0, "Block IO"),
+                             durationFlag("health-interval", 0, "Time"),
+                             mapFlag("sysctl", 0, "Sysctl options").checked(checkSysctl),
+                             listFlag("label", 'l', "Labels").checked(checkLabel),
+                             listFlag("attach", 'a', "Attach").checked(checkAttach),
+                             listFlag("add-host", 0, "Hosts").checked(checkExtraHost),
+                             listFlag("link", 0, "Link").checked(checkLink),
+                             listFlag("dns", 0, "DNS").checked(checkIpAddress),
+                             listFlag("dns-search", 0, "DNS").checked(checkDnsSearch),
+                             intFlag("cpu-count", 0, "CPU count (Windows only)").refused("it is for Windows")},
+                   .arity = atLeast(1),
+                   .interspersed = false,
+                   .errorExit = 125,
+                   .shortcut = "run",
+                   .run = [](Cli& cli, const Parsed& parsed) {
+                     if (parsed.args[0] == "missing") fail(Code::not_found, "No such image: missing");
+                     if (parsed.args[0] == "silent") throw ExitError(42, "");
+                     return echo(cli, parsed);
+                   }};
 const Command kCp{.name = "cp",
                   .args = "CONTAINER:SRC_PATH DEST_PATH|-\nSRC_PATH|- CONTAINER:DEST_PATH",
                   .summary = "Copy files/folders between a container and the local filesystem",
@@ -100,16 +106,17 @@ const Command kCommit{.name = "commit",
                       .arity = between(1, 2),
                       .shortcut = "commit",
                       .run = echo};
-const Command kLogin{.name = "login", .args = "[SERVER]", .summary = "Authenticate to a registry", .arity = atMost(1),
-                     .run = echo};
-const Command kContainer{.name = "container", .summary = "Manage containers",
-                         .children = {&kStop, &kPs, &kRun, &kCp, &kCommit}};
+const Command kLogin{
+    .name = "login", .args = "[SERVER]", .summary = "Authenticate to a registry", .arity = atMost(1), .run = echo};
+const Command kContainer{
+    .name = "container", .summary = "Manage containers", .children = {&kStop, &kPs, &kRun, &kCp, &kCommit}};
 
 const Tree& tree() {
   static const Tree kTree{
       .summary = "A container engine",
       .globals = {boolFlag("debug", 'D', "Enable debug mode"), listFlag("host", 'H', "Daemon socket to connect to"),
-                  stringFlag("log-level", 'l', R"(Set the logging level ("debug", "info", "warn", "error", "fatal"))", "info"),
+                  stringFlag("log-level", 'l', R"(Set the logging level ("debug", "info", "warn", "error", "fatal"))",
+                             "info"),
                   boolFlag("version", 'v', "Print version information and quit")},
       .children = {&kContainer, &kLogin},
       .common = {"run", "ps", "login"},
@@ -141,14 +148,41 @@ std::string transcript(const std::vector<std::string>& args) {
 
 TEST(Command, AnswersMistakesInDockersWords) {
   std::string got;
-  for (const auto& line : std::vector<std::vector<std::string>>{
-           {"run", "--no-such-flag"}, {"run", "-x", "a"}, {"run", "-ix", "a"}, {"run", "--name"}, {"run", "-v"},
-           {"run"}, {"run", "--rm=maybe", "a"}, {"run", "-i=maybe", "a"}, {"run", "---", "a"}, {"run", "--=x", "a"},
-           {"stop", "--time", "x", "a"}, {"stop", "-t", "x", "a"}, {"stop", "-tx", "a"}, {"stop", "--time", "5", "a"},
-           {"stop"}, {"container", "stop"}, {"cp", "a"}, {"commit"}, {"ps", "x"}, {"login", "a", "b"},
-           {"ps", "--filter", "x"}, {"ps", "-n", "99999999999999999999"}, {"--nosuch"}, {"-x"}, {"-H"}, {"nosuch"},
-           {"container", "nosuch"}, {"container", "--nosuch"}, {"container", "-D", "ls"}, {"help", "nosuch"},
-           {"ps", "-H", "x"}, {"ps", "--help=x"}, {"run", "missing"}, {"run", "silent"}, {"--version"}}) {
+  for (const auto& line : std::vector<std::vector<std::string>>{{"run", "--no-such-flag"},
+                                                                {"run", "-x", "a"},
+                                                                {"run", "-ix", "a"},
+                                                                {"run", "--name"},
+                                                                {"run", "-v"},
+                                                                {"run"},
+                                                                {"run", "--rm=maybe", "a"},
+                                                                {"run", "-i=maybe", "a"},
+                                                                {"run", "---", "a"},
+                                                                {"run", "--=x", "a"},
+                                                                {"stop", "--time", "x", "a"},
+                                                                {"stop", "-t", "x", "a"},
+                                                                {"stop", "-tx", "a"},
+                                                                {"stop", "--time", "5", "a"},
+                                                                {"stop"},
+                                                                {"container", "stop"},
+                                                                {"cp", "a"},
+                                                                {"commit"},
+                                                                {"ps", "x"},
+                                                                {"login", "a", "b"},
+                                                                {"ps", "--filter", "x"},
+                                                                {"ps", "-n", "99999999999999999999"},
+                                                                {"--nosuch"},
+                                                                {"-x"},
+                                                                {"-H"},
+                                                                {"nosuch"},
+                                                                {"container", "nosuch"},
+                                                                {"container", "--nosuch"},
+                                                                {"container", "-D", "ls"},
+                                                                {"help", "nosuch"},
+                                                                {"ps", "-H", "x"},
+                                                                {"ps", "--help=x"},
+                                                                {"run", "missing"},
+                                                                {"run", "silent"},
+                                                                {"--version"}}) {
     got += transcript(line);
   }
   expectGolden("mistakes.txt", got);
@@ -156,22 +190,63 @@ TEST(Command, AnswersMistakesInDockersWords) {
 
 TEST(Command, RefusesBadValuesInDockersWords) {
   const std::vector<std::pair<std::string, std::string>> values{
-      {"cpus", "x"}, {"cpus", "1.23456789012"}, {"cpus", ""}, {"memory", "x"}, {"memory", "-5"}, {"memory", "1.5.5g"},
-      {"memory", "5q"}, {"memory", ""}, {"memory", " 5"}, {"ulimit", "x"}, {"ulimit", "nofile=x"},
-      {"ulimit", "nofile=1:2:3"}, {"ulimit", "nofile=5:2"}, {"ulimit", "foo=5"}, {"ulimit", "nofile="},
-      {"sysctl", "x"}, {"sysctl", "a.b=c"}, {"blkio-weight", "99999"}, {"blkio-weight", "x"},
-      {"health-interval", "x"}, {"health-interval", "5"}, {"mount", "x"}, {"mount", ""}, {"mount", "type=bind"},
-      {"mount", "type=bind,foo"}, {"mount", "target=/x,source=y,bar=x"}, {"mount", "type=bind,\"x"},
-      {"mount", "type=volume,source=rel,readonly=x,target=/x"}, {"mount", "type=tmpfs,target=/x,tmpfs-size=y"},
-      {"mount", "type=tmpfs,target=/x,tmpfs-mode=9"}, {"mount", "type=bind,source=/x,target=/x,volume-opt=a=b"},
-      {"mount", "type=volume,target=/x,bind-propagation=shared"}, {"mount", "type=volume,target=/x,tmpfs-size=1"},
-      {"mount", "type=bind,src=/x,target=/x,bind-recursive=foo"}, {"mount", "type=volume,target=/x,volume-nocopy=x"},
-      {"network", "name=foo,bar=baz"}, {"gpus", "x=y"}, {"gpus", "x"}, {"gpus", "count=x"},
-      {"device-read-bps", "x"}, {"device-read-bps", "x:5"}, {"device-read-bps", "/dev/x:y"},
-      {"device-read-bps", "/dev/x:-5"}, {"device-read-iops", "/dev/x:y"}, {"blkio-weight-device", "x"},
-      {"blkio-weight-device", "/dev/x:y"}, {"blkio-weight-device", "/dev/x:5"}, {"env", "=x"}, {"env", ""},
-      {"label", "=x"}, {"label", ""}, {"attach", "foo"}, {"add-host", "x"}, {"add-host", "x:y"},
-      {"link", "a:b:c:d"}, {"dns", "x"}, {"dns-search", "a b"}};
+      {"cpus", "x"},
+      {"cpus", "1.23456789012"},
+      {"cpus", ""},
+      {"memory", "x"},
+      {"memory", "-5"},
+      {"memory", "1.5.5g"},
+      {"memory", "5q"},
+      {"memory", ""},
+      {"memory", " 5"},
+      {"ulimit", "x"},
+      {"ulimit", "nofile=x"},
+      {"ulimit", "nofile=1:2:3"},
+      {"ulimit", "nofile=5:2"},
+      {"ulimit", "foo=5"},
+      {"ulimit", "nofile="},
+      {"sysctl", "x"},
+      {"sysctl", "a.b=c"},
+      {"blkio-weight", "99999"},
+      {"blkio-weight", "x"},
+      {"health-interval", "x"},
+      {"health-interval", "5"},
+      {"mount", "x"},
+      {"mount", ""},
+      {"mount", "type=bind"},
+      {"mount", "type=bind,foo"},
+      {"mount", "target=/x,source=y,bar=x"},
+      {"mount", "type=bind,\"x"},
+      {"mount", "type=volume,source=rel,readonly=x,target=/x"},
+      {"mount", "type=tmpfs,target=/x,tmpfs-size=y"},
+      {"mount", "type=tmpfs,target=/x,tmpfs-mode=9"},
+      {"mount", "type=bind,source=/x,target=/x,volume-opt=a=b"},
+      {"mount", "type=volume,target=/x,bind-propagation=shared"},
+      {"mount", "type=volume,target=/x,tmpfs-size=1"},
+      {"mount", "type=bind,src=/x,target=/x,bind-recursive=foo"},
+      {"mount", "type=volume,target=/x,volume-nocopy=x"},
+      {"network", "name=foo,bar=baz"},
+      {"gpus", "x=y"},
+      {"gpus", "x"},
+      {"gpus", "count=x"},
+      {"device-read-bps", "x"},
+      {"device-read-bps", "x:5"},
+      {"device-read-bps", "/dev/x:y"},
+      {"device-read-bps", "/dev/x:-5"},
+      {"device-read-iops", "/dev/x:y"},
+      {"blkio-weight-device", "x"},
+      {"blkio-weight-device", "/dev/x:y"},
+      {"blkio-weight-device", "/dev/x:5"},
+      {"env", "=x"},
+      {"env", ""},
+      {"label", "=x"},
+      {"label", ""},
+      {"attach", "foo"},
+      {"add-host", "x"},
+      {"add-host", "x:y"},
+      {"link", "a:b:c:d"},
+      {"dns", "x"},
+      {"dns-search", "a b"}};
   std::string got;
   for (const auto& [flag, value] : values) {
     const Outcome o = call({"run", "--" + flag, value, "a"});
@@ -197,7 +272,8 @@ TEST(Command, ShowsHelpForAGroupAloneOnStandardError) {
 }
 
 TEST(Command, AnswersToEveryName) {
-  for (const auto& line : std::vector<std::vector<std::string>>{{"ps"}, {"container", "ls"}, {"container", "list"}, {"container", "ps"}}) {
+  for (const auto& line :
+       std::vector<std::vector<std::string>>{{"ps"}, {"container", "ls"}, {"container", "list"}, {"container", "ps"}}) {
     EXPECT_EQ(call(line).code, 0);
   }
   EXPECT_THAT(call({"container", "list", "x"}).err, StartsWith("docker: 'docker container ls' accepts no arguments"));

@@ -39,18 +39,11 @@ class HeaderObject : public Object {
   std::string_view typeName_;
 };
 
+/// What would change a header's text leaves it alone.
 TemplateFunctions headerFunctions() {
   const auto same = [](std::span<const Value> args) { return args[0]; };
-  const auto nothing = [](std::span<const Value>) { return Value(""); };
-  return {{"json", {1, 1, same}},
-          {"title", {1, 1, same}},
-          {"lower", {1, 1, same}},
-          {"upper", {1, 1, same}},
-          {"truncate", {2, 2, same}},
-          {"pad", {3, 3, same}},
-          {"split", {2, 2, nothing}},
-          {"join", {2, 2, same}},
-          {"println", {0, -1, [](std::span<const Value> args) { return args.empty() ? Value("") : args[0]; }}}};
+  return {{"json", {1, 1, same}},  {"title", {1, 1, same}},    {"lower", {1, 1, same}}, {"upper", {1, 1, same}},
+          {"split", {2, 2, same}}, {"truncate", {2, 2, same}}, {"join", {2, 2, same}}};
 }
 
 Template parseFormat(std::string_view text, TemplateFunctions functions = {}) {
@@ -69,25 +62,38 @@ std::string run(const Template& format, const Value& row) {
   }
 }
 
+/// "\t" and "\n" as they are typed in a shell.
 std::string unescaped(std::string_view format) {
   return replaceAll(replaceAll(trim(format), "\\t", "\t"), "\\n", "\n");
+}
+
+/// The template behind the user's words, "table" still in front of it.
+std::string chosenTemplate(const ListFormat& list, std::string_view format, bool quiet) {
+  const bool isDefault = format.empty() || format == "table";
+  if (quiet && isDefault && !list.quiet.empty()) return std::string(list.quiet);
+  if (isDefault) return std::string(list.defaultTable);
+  if (format == "json") return "{{json .}}";
+  if (format == "raw" && !list.raw.empty()) return std::string(list.raw);
+  return std::string(format);
+}
+
+/// A header that the template cannot make (it ranges over a value, say) is an empty line.
+std::string headerLine(const std::string& text, const Headers& headers, std::string_view typeName) {
+  const auto object = Value::object(std::make_shared<HeaderObject>(headers, typeName));
+  try {
+    return parseFormat(text, headerFunctions()).execute(object);
+  } catch (const Error&) {
+    return "";
+  }
 }
 
 }  // namespace
 
 void printRows(std::ostream& out, const ListFormat& list, std::string_view format, bool quiet, const Headers& headers,
                const std::vector<std::shared_ptr<const Object>>& rows) {
-  std::string text = unescaped(format);
-  if (text.empty() || text == "table") text = list.defaultTable;
-  if (quiet && !list.quiet.empty()) text = list.quiet;
-  if (text == "raw") {
-    if (list.raw.empty()) fail(Code::invalid, "format \"raw\" is not supported here");
-    text = list.raw;
-  }
-  if (text == "json") text = "{{json .}}";
-  const bool isTable = startsWith(text, "table ") || startsWith(text, "table\t");
-  if (isTable) text = unescaped(std::string_view(text).substr(6));
-
+  std::string text = chosenTemplate(list, format, quiet);
+  const bool isTable = startsWith(text, "table");
+  text = unescaped(std::string_view(text).substr(isTable ? 5 : 0));
   const Template rowTemplate = parseFormat(text);
   std::string body;
   for (const auto& row : rows) body += run(rowTemplate, Value::object(row)) + "\n";
@@ -96,8 +102,7 @@ void printRows(std::ostream& out, const ListFormat& list, std::string_view forma
     return;
   }
   const std::string_view typeName = rows.empty() ? "formatter.SubHeaderContext" : rows.front()->typeName();
-  const auto head = Value::object(std::make_shared<HeaderObject>(headers, typeName));
-  out << alignTabs(run(parseFormat(text, headerFunctions()), head) + "\n" + body);
+  out << alignTabs(headerLine(text, headers, typeName) + "\n" + body);
 }
 
 InspectPrinter::InspectPrinter(std::string_view format)

@@ -25,16 +25,16 @@ struct Column {
 struct ListFormat {
   std::string_view defaultTable;  ///< "table {{.ID}}\t{{.Repository}}"
   std::string_view quiet;         ///< template of -q: "{{.ID}}"; "": the listing has no -q
-  std::string_view raw;           ///< template of "raw"; "": refused
+  std::string_view raw;           ///< template of "raw"; "": "raw" is just text
 };
 
 /// Values of the headers by field name, for "table …" templates.
 using Headers = std::map<std::string, std::string, std::less<>>;
 
 /// Prints rows as `format` says.
-/// @param format  the user's --format; "" and "table": the default table; "table X"; "json"; "raw"; a template
-/// @param quiet   -q: `list.quiet` wins over a table; with "json" or a template the latter wins
-/// @throws Error(invalid) "failed to parse template: …" / "failed to execute template: …"
+/// @param format  the user's --format: "" and "table" (the default table), "table X", "json", "raw", or a template
+/// @param quiet   -q: `list.quiet` in the place of the default table; any other format stays what it is
+/// @throws Error(invalid) "template parsing error: template: …"; then nothing was written
 void printRows(std::ostream& out, const ListFormat& list, std::string_view format, bool quiet, const Headers& headers,
                const std::vector<std::shared_ptr<const Object>>& rows);
 

@@ -397,7 +397,9 @@ std::string goSprintf(std::string_view format, std::span<const Value> args) {
   return Printer(format, args).run();
 }
 
-std::string goQuote(std::string_view text) { return quoteWith(text, false); }
+std::string goQuote(std::string_view text) {
+  return quoteWith(text, false);
+}
 
 std::string goFloat(double value) {
   if (std::isnan(value)) return "NaN";

@@ -11,7 +11,9 @@
 
 namespace estiba::cli {
 
-inline std::string goldenPath(const std::string& name) { return std::string(ESTIBA_TEST_DATA) + "/cli/" + name; }
+inline std::string goldenPath(const std::string& name) {
+  return std::string(ESTIBA_TEST_DATA) + "/cli/" + name;
+}
 
 inline std::string readGolden(const std::string& name) {
   std::ifstream in(goldenPath(name), std::ios::binary);

@@ -83,7 +83,9 @@ TEST(Template, CallsMethodsOfObjects) {
   EXPECT_EQ(renderRow("{{if eq .ID \"abc\"}}{{upper .ID}}{{end}}"), "ABC");
 }
 
-TEST(Template, EscapesTheJsonOfObjectsAsGoDoes) { EXPECT_EQ(renderRow("{{json .}}"), R"({"ID":"a\u003cb"})"); }
+TEST(Template, EscapesTheJsonOfObjectsAsGoDoes) {
+  EXPECT_EQ(renderRow("{{json .}}"), R"({"ID":"a\u003cb"})");
+}
 
 TEST(Template, NamesTheTypeThatLacksAMember) {
   EXPECT_THROW(renderRow("{{.Nope}}"), Error);

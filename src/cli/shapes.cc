@@ -27,9 +27,17 @@ Shape makeShape<apitypes::HealthConfig>() {
 
 }  // namespace detail
 
-const Shape& containerShape() { return shapeOf<apitypes::ContainerInspect>(); }
-const Shape& imageShape() { return shapeOf<apitypes::ImageInspect>(); }
-const Shape& networkShape() { return shapeOf<apitypes::Network>(); }
-const Shape& volumeShape() { return shapeOf<apitypes::Volume>(); }
+const Shape& containerShape() {
+  return shapeOf<apitypes::ContainerInspect>();
+}
+const Shape& imageShape() {
+  return shapeOf<apitypes::ImageInspect>();
+}
+const Shape& networkShape() {
+  return shapeOf<apitypes::Network>();
+}
+const Shape& volumeShape() {
+  return shapeOf<apitypes::Volume>();
+}
 
 }  // namespace estiba::cli

@@ -164,7 +164,8 @@ class Lexer {
       default:
         break;
     }
-    const bool digitNext = pos_ + 1 < source_.size() && source_[pos_ + 1] >= '0' && source_[pos_ + 1] <= '9';
+    // At the very end a dot counts as a number, as it does in Go.
+    const bool digitNext = pos_ + 1 >= source_.size() || (source_[pos_ + 1] >= '0' && source_[pos_ + 1] <= '9');
     if (c == '.' && !digitNext) return name(field, dot);
     if (c == '.' || c == '+' || c == '-' || (c >= '0' && c <= '9')) return numberToken();
     const auto [rune, length] = utf8::decode(source_.substr(pos_));
