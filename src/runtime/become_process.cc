@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/keyctl.h>
+#include <linux/openat2.h>
 #include <sys/ioctl.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
@@ -12,6 +13,7 @@
 
 #include "base/text.h"
 #include "runtime/process_plan.h"
+#include "sys/mount.h"
 #include "sys/seccomp.h"
 
 namespace estiba::runtime {
@@ -58,7 +60,8 @@ void joinKeyring(const std::string& name) {
   ::syscall(SYS_keyctl, KEYCTL_SETPERM, id, permissions | 0x080000);
 }
 
-// So that the user can open /dev/stdout again. Sockets and read-only file systems may refuse; it can go without.
+// So that the user can open /dev/stdout again. Sockets, read-only file systems and a user namespace may refuse; it can
+// go without.
 void giveStdio(const oci::User& user) {
   if (user.uid == 0 && user.gid == 0) return;
   struct stat null {};
@@ -68,6 +71,29 @@ void giveStdio(const oci::User& user) {
     if (::fstat(fd, &st) != 0 || (haveNull && S_ISCHR(st.st_mode) && st.st_rdev == null.st_rdev)) continue;
     if (st.st_uid != user.uid) (void)!::fchown(fd, user.uid, static_cast<gid_t>(-1));
   }
+}
+
+// For the next execve. Through a procfs that was never attached anywhere: what the container has mounted over its own
+// cannot send the write elsewhere.
+void writeLabel(const char* file, const std::string& label) {
+  const Fd proc = FsContext("proc").mount(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+  open_how how{};
+  how.flags = O_WRONLY | O_CLOEXEC;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  const std::string path = fmt::format("{}/attr/{}", ::getpid(), file);
+  const Fd fd(static_cast<int>(
+      sys([&] { return ::syscall(SYS_openat2, proc.get(), path.c_str(), &how, sizeof how); }, "open '{}'", path)));
+  sys([&] { return ::write(fd.get(), label.data(), label.size()); }, "write label '{}'", label);
+}
+
+void applyLabels(const oci::Process& process) {
+  if (const std::string profile = process.apparmorProfile.value_or(""); !profile.empty()) {
+    if (::access("/sys/kernel/security/apparmor", F_OK) != 0 && ::access("/sys/module/apparmor", F_OK) != 0) {
+      fail(Code::not_implemented, "apparmor profile '{}' cannot be applied: apparmor is not enabled", profile);
+    }
+    writeLabel("exec", "exec " + profile);
+  }
+  if (const std::string label = process.selinuxLabel.value_or(""); !label.empty()) writeLabel("exec", label);
 }
 
 /// False where it must be tried again as the user (a directory that root may not enter, NFS).
@@ -173,6 +199,9 @@ void becomeProcess(ProcessPlan& plan, const Channel& channel, const std::functio
     if (process.ioPriority) applyIoPriority(*process.ioPriority);
     if (plan.setPersonality) sys([&] { return ::personality(plan.personality); }, "set the personality");
     joinKeyring(plan.keyring);
+    stage = "labels";
+    applyLabels(process);
+    stage = "limits";
     giveStdio(process.user);
 
     stage = "cwd";

@@ -89,9 +89,10 @@ std::optional<Report> Channel::receive(Fd* fd) const {
     message.msg_control = control;
     message.msg_controllen = sizeof control;
     const ssize_t n = ::recvmsg(fd_.get(), &message, MSG_CMSG_CLOEXEC);
-    if (n == -1 && errno == EINTR) continue;
-    if (n == -1 && errno != ECONNRESET) throw SysError(errno, "receive from the other side of a set-up");
-    if (n <= 0) return std::nullopt;
+    // ECONNRESET, once: the other side ended without reading all that we sent. What it sent comes after it.
+    if (n == -1 && (errno == EINTR || errno == ECONNRESET)) continue;
+    if (n == -1) throw SysError(errno, "receive from the other side of a set-up");
+    if (n == 0) return std::nullopt;
     const cmsghdr* header = CMSG_FIRSTHDR(&message);
     if (header != nullptr && header->cmsg_type == SCM_RIGHTS) {
       int received = -1;

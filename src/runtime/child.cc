@@ -31,19 +31,29 @@ void resetSignals() {
 }
 
 void keepOnly(const int (&stdio)[3], const std::vector<int*>& kept) {
-  const int base = 3 + static_cast<int>(kept.size()) + 3;  // above every final number
+  std::vector<int*> there;
+  for (int* fd : kept) {
+    if (*fd >= 0) there.push_back(fd);
+  }
+  const int count = 3 + static_cast<int>(there.size());
   std::vector<int> moved;
-  const auto lift = [&](int fd) {
-    moved.push_back(sys([&] { return ::fcntl(fd, F_DUPFD_CLOEXEC, base); }, "duplicate descriptor {}", fd));
+  const auto lift = [&](int fd) {  // out of the way of every final number
+    moved.push_back(sys([&] { return ::fcntl(fd, F_DUPFD_CLOEXEC, count); }, "duplicate descriptor {}", fd));
   };
   for (const int fd : stdio) lift(fd);
-  for (const int* fd : kept) lift(*fd);
-  for (size_t i = 0; i < moved.size(); ++i) {
-    const int to = static_cast<int>(i);
+  for (const int* fd : there) lift(*fd);
+  for (int to = 0; to < count; ++to) {
+    const auto i = static_cast<size_t>(to);
     sys([&] { return ::dup3(moved[i], to, i < 3 ? 0 : O_CLOEXEC); }, "duplicate descriptor {}", moved[i]);
-    if (i >= 3) *kept[i - 3] = to;
+    if (i >= 3) *there[i - 3] = to;
   }
-  sys([&] { return ::syscall(SYS_close_range, static_cast<unsigned>(moved.size()), ~0U, 0); }, "close descriptors");
+  sys([&] { return ::syscall(SYS_close_range, static_cast<unsigned>(count), ~0U, 0); }, "close descriptors");
+}
+
+void becomeNamespaceRoot() {
+  if (::syscall(SYS_setgroups, 0, nullptr) != 0 && errno != EPERM) throw SysError(errno, "drop the groups");
+  sys([&] { return ::syscall(SYS_setresgid, 0, 0, 0); }, "become group 0 of the user namespace");
+  sys([&] { return ::syscall(SYS_setresuid, 0, 0, 0); }, "become user 0 of the user namespace");
 }
 
 void useConsole(Console console, const Channel& channel) {

@@ -16,11 +16,13 @@ void resetSignals();
 /// Moves `stdio` to 0, 1, 2 and each of `kept` to 3, 4…; closes all other descriptors, whatever they are, and writes
 /// the new numbers back.
 void keepOnly(const int (&stdio)[3], const std::vector<int*>& kept);
+/// User and group 0 of the user namespace that it is in; without the groups of the outside.
+void becomeNamespaceRoot();
 /// Makes the slave the controlling terminal and 0, 1, 2; sends the master to the parent.
 void useConsole(Console console, const Channel& channel);
 /// Adds HOME where `env` has none.
 void addHome(std::vector<std::string>& env, const std::string& home);
-/// setns for `oom_score_adj` of another process: by the parent. A refusal is a warning.
+/// oom_score_adj of another process, by its parent. A refusal is a warning.
 void setOomScore(pid_t pid, int score, std::vector<std::string>& warnings);
 /// Reads reports until `wanted` comes. Warnings and the console are put where they belong; a failure, or the end of the
 /// stream, reaps `pid` and throws StageError; the end is an answer where `wanted` is 0.

@@ -77,6 +77,7 @@ class ExecChild {
     stage_ = "namespaces";
     if (plan_.namespaces != 0) enterNamespaces(target_, plan_.namespaces, "of the container");
     ::close(target_);
+    if ((plan_.namespaces & CLONE_NEWUSER) != 0) becomeNamespaceRoot();
     ::umask(022);
     oci::Process& process = plan_.process.process;
     const RootDir root = RootDir::open("/");
@@ -108,6 +109,17 @@ class ExecChild {
   const char* stage_ = "cgroup";
 };
 
+// So that the user can open /dev/stdout again: by us, who own it; the child may not change what is the host's.
+void giveStdioToMapped(pid_t target, const oci::User& user, const int (&stdio)[3]) {
+  const auto uid = mappedId(readFile(fmt::format("/proc/{}/uid_map", target)), user.uid);
+  const auto gid = mappedId(readFile(fmt::format("/proc/{}/gid_map", target)), user.gid);
+  if (!uid || !gid) fail(Code::invalid, "user {}:{} is not mapped", user.uid, user.gid);
+  for (const int fd : stdio) {
+    struct stat st {};
+    if (::fstat(fd, &st) == 0 && !S_ISCHR(st.st_mode)) (void)!::fchown(fd, *uid, *gid);
+  }
+}
+
 Fd openTarget(pid_t target, uint64_t startTime) {
   Fd fd = openProcess(target, startTime);
   if (!fd) fail(Code::not_found, "process {} is not running", target);
@@ -129,6 +141,7 @@ ExecProcess execIn(pid_t target, uint64_t startTime, const oci::Process& process
       const bool nothing = options.stdio[i] < 0 || process.terminal.value_or(false);
       plan.stdio[i] = nothing ? null.get() : options.stdio[i];
     }
+    if ((plan.namespaces & CLONE_NEWUSER) != 0) giveStdioToMapped(target, process.user, plan.stdio);
     if (!options.cgroupPath.empty()) plan.cgroup = CgroupSet::open(options.cgroupPath);
     plan.intoCgroup = plan.cgroup.unifiedFd() >= 0;
     stage = "clone";

@@ -50,41 +50,22 @@ FsContext contextOf(const MountPlan& mount) {
 
 }  // namespace
 
-RootfsBuilder::RootfsBuilder(const RootfsPlan& plan, const CgroupSet& cgroup, std::function<void()> joinCgroup)
-    : plan_(plan), cgroup_(cgroup), joinCgroup_(std::move(joinCgroup)) {}
-
-RootfsBuilder::Source RootfsBuilder::openSource(const MountPlan& mount) const {
-  if (!mount.bind) return {};
-  Source source;
-  source.tree = cloneTree(mount.source, mount.recursiveBind);
-  source.directory = isDirectory(source.tree.get());
-  return source;
-}
+RootfsBuilder::RootfsBuilder(const RootfsPlan& plan, RootfsSources sources, const CgroupSet& cgroup,
+                             std::function<void()> joinCgroup)
+    : plan_(plan), sources_(std::move(sources)), cgroup_(cgroup), joinCgroup_(std::move(joinCgroup)) {}
 
 void RootfsBuilder::mountAll() {
-  // Sources first: their copies keep the propagation of the host's mounts, which "rshared" is about. Then all that we
-  // see of the host becomes private, so that nothing we do reaches it.
-  std::vector<Source> sources;
-  for (const auto& mount : plan_.mounts) {
-    try {
-      sources.push_back(openSource(mount));
-    } catch (const SysError& e) {
-      const std::string text = SysError(e.err(), "x").what() + 3;
-      throw ChildFailure(
-          "mounts", e.err(), mount.destination,
-          fmt::format("error mounting {} to rootfs at {}: {}", quoted(mount.source), quoted(mount.destination), text));
-    }
-  }
-  null_ = openFile("/dev/null", O_PATH | O_NOFOLLOW);
-  Fd root = cloneTree(plan_.rootfs, /*recursive=*/true);
+  // All that we see of the host becomes private, so that nothing we do reaches it. The sources were opened before:
+  // their copies keep the propagation of the host's mounts, which "rshared" is about.
   setPropagation("/", MS_PRIVATE | MS_REC);
-  setMountAttributes(root.get(), 0, 0, MS_PRIVATE, /*recursive=*/true);
-  attachMount(root.get(), plan_.rootfs);
-  root_ = RootDir(std::move(root), "rootfs");
-  for (size_t i = 0; i < sources.size(); ++i) {
+  setMountAttributes(sources_.root.get(), 0, 0, MS_PRIVATE, /*recursive=*/true);
+  attachMount(sources_.root.get(), plan_.rootfs);
+  root_ = RootDir(std::move(sources_.root), "rootfs");
+  null_ = openFile("/dev/null", O_PATH | O_NOFOLLOW);
+  for (size_t i = 0; i < plan_.mounts.size(); ++i) {
     const MountPlan& mount = plan_.mounts[i];
     try {
-      mountOne(mount, sources[i]);
+      mountOne(mount, sources_.mounts[i]);
     } catch (const Error& e) {
       const auto* system = dynamic_cast<const SysError*>(&e);
       throw ChildFailure(

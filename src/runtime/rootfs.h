@@ -28,7 +28,28 @@ struct RootfsPlan {
   bool terminal = false;
   std::string cwd;
   bool ownDevices = true;  ///< false where /dev itself is a bind
+  /// In a user namespace nobody makes device nodes: the host's are bound instead.
+  bool bindDevices = false;
 };
+
+/// What of the host goes into the tree, as detached mounts. Opened by whoever may reach it: the child itself, or, for a
+/// child in a user namespace, its parent.
+struct RootfsSources {
+  struct Source {
+    Fd tree;
+    bool directory = false;
+  };
+  Fd root;
+  std::vector<Source> mounts;   ///< one each mount of the plan; empty where it is no bind
+  std::vector<Source> devices;  ///< one each device, where they are bound
+  /// Throws ChildFailure.
+  static RootfsSources open(const RootfsPlan& plan);
+  /// Every descriptor, for keepOnly(); the numbers are taken over again by adopt().
+  std::vector<int> release();
+  void adopt(const std::vector<int>& fds);
+};
+/// The default devices and those of the spec.
+std::vector<oci::LinuxDevice> allDevices(const RootfsPlan& plan);
 
 /// Throws Error(invalid, not_implemented).
 RootfsPlan planRootfs(const oci::RuntimeSpec& spec, const std::string& bundle);
@@ -45,9 +66,10 @@ Console openConsole(Fd ptmx, const std::optional<oci::Box>& size);
 class RootfsBuilder {
  public:
   /// `joinCgroup` is called once, before the first cgroup mount (or never, where there is none).
-  RootfsBuilder(const RootfsPlan& plan, const CgroupSet& cgroup, std::function<void()> joinCgroup);
+  RootfsBuilder(const RootfsPlan& plan, RootfsSources sources, const CgroupSet& cgroup,
+                std::function<void()> joinCgroup);
 
-  /// Opens the sources, makes the root a mount of its own and everything private, and mounts all.
+  /// Makes the root a mount of its own and everything private, and mounts all.
   void mountAll();
   /// Default devices and links, and those of the spec.
   void makeDevices();
@@ -62,11 +84,7 @@ class RootfsBuilder {
   std::string home(uint32_t uid) const;
 
  private:
-  struct Source {
-    Fd tree;
-    bool directory = false;
-  };
-  Source openSource(const MountPlan& mount) const;
+  using Source = RootfsSources::Source;
   void mountOne(const MountPlan& mount, Source& source);
   void mountBind(const MountPlan& mount, Source& source, int target);
   void mountFileSystem(const MountPlan& mount, int target, bool fresh);
@@ -75,16 +93,18 @@ class RootfsBuilder {
   void mountCgroupV1(const MountPlan& mount, int target);
   Fd targetOf(const MountPlan& mount, bool directory, bool& fresh) const;
   void makeNode(const oci::LinuxDevice& device);
+  void bindNode(const oci::LinuxDevice& device, const Source& source);
   void makeLink(const char* target, const std::string& path);
   void writeSysctls();
   void maskPath(const std::string& path);
   void protectPath(const std::string& path);
 
   const RootfsPlan& plan_;
+  RootfsSources sources_;
   const CgroupSet& cgroup_;
   std::function<void()> joinCgroup_;
   RootDir root_;
-  Fd null_;      ///< the host's /dev/null, verified
+  Fd null_;      ///< the host's /dev/null, in our mount namespace
   Fd emptyDir_;  ///< what hides directories, once it is attached somewhere
   Fd devpts_;    ///< the mount on /dev/pts
   std::vector<Fd> readonlyLater_;

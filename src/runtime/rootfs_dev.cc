@@ -37,6 +37,31 @@ std::vector<oci::LinuxDevice> defaultDevices() {
 
 }  // namespace
 
+std::vector<oci::LinuxDevice> allDevices(const RootfsPlan& plan) {
+  auto out = defaultDevices();
+  for (const auto& device : plan.devices) {
+    if (cleanPath(device.path) != "/dev/ptmx") out.push_back(device);
+  }
+  return out;
+}
+
+void RootfsBuilder::bindNode(const oci::LinuxDevice& device, const Source& source) {
+  struct stat st {};
+  sys([&] { return ::fstat(source.tree.get(), &st); }, "stat '{}'", device.path);
+  const dev_t wanted =
+      makedev(static_cast<unsigned>(device.major.value_or(0)), static_cast<unsigned>(device.minor.value_or(0)));
+  if ((st.st_mode & S_IFMT) != kindOf(device.type) || (device.type != "p" && st.st_rdev != wanted)) {
+    fail(Code::invalid, "'{}' of the host is not the device of the spec", device.path);
+  }
+  const std::string path = cleanPath(device.path);
+  const size_t slash = path.rfind('/');
+  const Fd parent = root_.makeDirs(slash == 0 ? "/" : path.substr(0, slash));
+  const std::string name = path.substr(slash + 1);
+  const Fd target = openAt(parent.get(), name, O_RDONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0666);
+  setMountAttributes(source.tree.get(), 0, 0, MS_PRIVATE, false);
+  attachMount(source.tree.get(), target.get(), path);
+}
+
 void RootfsBuilder::makeNode(const oci::LinuxDevice& device) {
   const std::string path = cleanPath(device.path);
   const size_t slash = path.rfind('/');
@@ -70,9 +95,13 @@ void RootfsBuilder::makeLink(const char* target, const std::string& path) {
 void RootfsBuilder::makeDevices() {
   if (!plan_.ownDevices) return;
   root_.makeDirs("/dev");
-  for (const auto& device : defaultDevices()) makeNode(device);
-  for (const auto& device : plan_.devices) {
-    if (cleanPath(device.path) != "/dev/ptmx") makeNode(device);
+  const auto devices = allDevices(plan_);
+  for (size_t i = 0; i < devices.size(); ++i) {
+    if (plan_.bindDevices) {
+      bindNode(devices[i], sources_.devices.at(i));
+    } else {
+      makeNode(devices[i]);
+    }
   }
   makeLink("/proc/self/fd", "/dev/fd");
   makeLink("/proc/self/fd/0", "/dev/stdin");

@@ -17,8 +17,8 @@ class StageError : public Error {
   StageError(std::string stage, int err, std::string detail, const std::string& message)
       : Error(Code::internal, message), stage_(std::move(stage)), err_(err), detail_(std::move(detail)) {}
 
-  /// Where: plan clone namespaces cgroup mounts devices console pivot hostname sysctl masks limits cwd user
-  /// capabilities seccomp lookup hooks (stable words, for exit.json).
+  /// Where: plan clone namespaces cgroup mounts devices console hooks masks pivot hostname limits labels cwd user
+  /// capabilities lookup start seccomp (stable words, for exit.json).
   const std::string& stage() const noexcept { return stage_; }
   int err() const noexcept { return err_; }  ///< errno, 0 where there is none
   const std::string& detail() const noexcept { return detail_; }

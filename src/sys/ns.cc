@@ -11,9 +11,11 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <vector>
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "sys/file.h"
 
 #ifndef CLONE_NEWTIME
@@ -69,6 +71,33 @@ ChildNamespace::~ChildNamespace() {
     std::abort();
   }
   errno = e;
+}
+
+ChildClocks::ChildClocks(const std::string& offsets) : own_(openFile("/proc/self/ns/time", O_RDONLY)) {
+  sys([&] { return ::unshare(CLONE_NEWTIME); }, "make a time namespace");
+  if (!offsets.empty()) writeFile("/proc/self/timens_offsets", offsets);
+}
+
+ChildClocks::~ChildClocks() {
+  if (!own_) return;
+  const int e = errno;
+  if (::setns(own_.get(), CLONE_NEWTIME) != 0) {
+    log::error("cannot return to the own time namespace");
+    std::abort();
+  }
+  errno = e;
+}
+
+std::optional<uint32_t> mappedId(const std::string& map, uint32_t id) {
+  for (const auto& line : split(map, '\n')) {
+    std::vector<uint64_t> numbers;
+    for (const auto& word : split(line, ' ')) {
+      if (const auto number = parseUint(word)) numbers.push_back(*number);
+    }
+    if (numbers.size() != 3 || id < numbers[0] || id - numbers[0] >= numbers[2]) continue;
+    return static_cast<uint32_t>(numbers[1] + (id - numbers[0]));
+  }
+  return std::nullopt;
 }
 
 Cloned cloneProcess(uint64_t flags, int cgroupFd) {

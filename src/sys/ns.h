@@ -42,6 +42,24 @@ class ChildNamespace {
   Fd own_;
 };
 
+/// While it lives, the caller's children are born in a new time namespace whose clocks are shifted. The caller must
+/// have one thread. The destructor aborts where it cannot lead back, as above.
+class ChildClocks {
+ public:
+  ChildClocks() = default;
+  /// `offsets`: lines "boottime|monotonic SECONDS NANOSECONDS" of /proc/PID/timens_offsets.
+  explicit ChildClocks(const std::string& offsets);
+  ChildClocks(ChildClocks&& o) noexcept = default;
+  ChildClocks& operator=(ChildClocks&& o) noexcept = default;
+  ~ChildClocks();
+
+ private:
+  Fd own_;
+};
+
+/// The id outside of what /proc/PID/uid_map (or gid_map) says is `id` inside; nullopt where it is not mapped.
+std::optional<uint32_t> mappedId(const std::string& map, uint32_t id);
+
 struct Cloned {
   pid_t pid = 0;  ///< 0 in the child
   Fd pidFd;       ///< empty in the child
