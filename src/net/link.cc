@@ -118,40 +118,55 @@ void addDefaultRoute(Request& inside, const Endpoint& endpoint, int index) {
       .u32(RTA_OIF, static_cast<uint32_t>(index));
 }
 
+constexpr int kOperUp = 6;  // IF_OPER_UP of linux/if.h, which does not go together with net/if.h
+
 struct Port {
   int index = 0;
   bool forwards = false;
+  bool bridgeIsUp = false;
+  bool ready() const { return forwards && bridgeIsUp; }
 };
 
-// The pair's outer end. Since 6.8 asking makes the kernel look at the carrier at once.
-Port portOf(const Socket& host, const std::string& name) {
+// The pair's outer end and the bridge. Since 6.8 asking makes the kernel look at the carrier at once.
+Port portOf(const Socket& host, const std::string& name, unsigned bridge) {
   Port port;
   Request request;
   request.message(RTM_GETLINK, NLM_F_ACK)
       .header(ifinfomsg{})
       .text(IFLA_IFNAME, name)
       .u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+  ifinfomsg second{};
+  second.ifi_index = static_cast<int>(bridge);
+  request.message(RTM_GETLINK, NLM_F_ACK).header(second).u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+  const auto byteOf = [](const std::optional<netlink::Attrs>& attrs, uint16_t type) {
+    const auto found = attrs ? attrs->find(type) : std::nullopt;
+    return found && found->size() == 1 ? (*found)[0] : -1;
+  };
   host.transact(request, fmt::format("look up bridge port '{}'", name), [&](const Message& m) {
+    const auto attrs = m.attrs<ifinfomsg>();
+    if (m.request == 1) {
+      port.bridgeIsUp = byteOf(attrs, IFLA_OPERSTATE) == kOperUp;
+      return;
+    }
     port.index = m.header<ifinfomsg>().ifi_index;
-    const auto info = m.attrs<ifinfomsg>().nested(IFLA_LINKINFO);
-    const auto data = info ? info->nested(IFLA_INFO_SLAVE_DATA) : std::nullopt;
-    const auto state = data ? data->find(IFLA_BRPORT_STATE) : std::nullopt;
-    port.forwards = state && state->size() == 1 && (*state)[0] == BR_STATE_FORWARDING;
+    const auto info = attrs.nested(IFLA_LINKINFO);
+    const auto slave = info ? info->nested(IFLA_INFO_SLAVE_DATA) : std::nullopt;
+    port.forwards = byteOf(slave, IFLA_BRPORT_STATE) == BR_STATE_FORWARDING;
   });
   return port;
 }
 
-// The bridge learns by a deferred event that the inner end is up, and drops what comes before: the container's first
-// ARP request would be lost, and asked again only after a second.
-int waitUntilForwarding(const Socket& host, const std::string& name) {
-  Port port = portOf(host, name);
-  if (port.forwards) return port.index;
+// The bridge learns by a deferred event that the inner end is up, and drops what comes before; so does a bridge that
+// has its first port for what the host sends. A lost ARP request or SYN is sent again only after a second.
+int waitUntilForwarding(const Socket& host, const std::string& name, unsigned bridge) {
+  Port port = portOf(host, name, bridge);
+  if (port.ready()) return port.index;
   const Socket events = Socket::open(NETLINK_ROUTE);
   const int group = RTNLGRP_LINK;
   sys([&] { return ::setsockopt(events.fd(), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group); },
       "listen for link events");
   const auto end = monotonic() + std::chrono::milliseconds(500);  // late is not wrong: the container may start
-  for (port = portOf(host, name); !port.forwards; port = portOf(host, name)) {
+  for (port = portOf(host, name, bridge); !port.ready(); port = portOf(host, name, bridge)) {
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - monotonic()).count();
     pollfd waiting{events.fd(), POLLIN, 0};
     if (left <= 0 || ::poll(&waiting, 1, static_cast<int>(left)) == 0) break;
@@ -169,8 +184,8 @@ void announce(const Socket& host, const Endpoint& endpoint, int port, unsigned b
   ndmsg onBridge{};
   onBridge.ndm_family = PF_BRIDGE;
   onBridge.ndm_ifindex = port;
-  onBridge.ndm_state = NUD_NOARP;  // does not age; goes with the port
-  onBridge.ndm_flags = NTF_MASTER;
+  onBridge.ndm_state = NUD_NOARP;                // does not age; goes with the port
+  onBridge.ndm_flags = NTF_MASTER | NTF_STICKY;  // a last packet of the old one does not take it back
   request.message(RTM_NEWNEIGH, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE)
       .header(onBridge)
       .attr(NDA_LLADDR, endpoint.mac.bytes.data(), endpoint.mac.bytes.size());
@@ -211,7 +226,7 @@ void attach(const Endpoint& endpoint, int netnsFd) {
   if (!endpoint.gateway.empty()) addDefaultRoute(inside, endpoint, index);
   inner.transact(inside, fmt::format("set up interface '{}' of container {}", endpoint.interface,
                                      endpoint.containerId.substr(0, 12)));
-  announce(host, endpoint, waitUntilForwarding(host, endpoint.hostInterface), bridge);
+  announce(host, endpoint, waitUntilForwarding(host, endpoint.hostInterface, bridge), bridge);
 }
 
 void detach(const Endpoint& endpoint) {
