@@ -90,6 +90,7 @@ void Execs::start(Connection& connection, Request&& request) {
     exec.tty = request.tty;
     exec.consoleSize = request.consoleSize;
     request.process->terminal = request.tty;
+    if (exec.consoleSize.size() == 2) request.process->consoleSize = oci::Box{exec.consoleSize[0], exec.consoleSize[1]};
     std::array<int, 3> stdio = {-1, -1, -1};
     if (!request.detach || request.tty) {  // a detached terminal is read all the same, or its process would stall
       exec.stdio = std::make_unique<Stdio>(

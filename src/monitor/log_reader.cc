@@ -37,6 +37,42 @@ std::optional<LogFile> openLog(const std::string& path) {
   return LogFile{std::move(*fd), 0, st.st_ino};
 }
 
+ino_t inodeOf(const std::string& path) {
+  struct stat st {};
+  return ::stat(path.c_str(), &st) == 0 ? st.st_ino : 0;
+}
+
+// Every file of the log, oldest first. nullopt: a rotation was under way, what was seen is not one moment's.
+std::optional<std::vector<LogFile>> tryListFiles(const std::string& path) {
+  std::vector<LogFile> files;
+  auto newest = openLog(path);
+  const ino_t inode = newest ? newest->inode : 0;
+  if (newest) files.push_back(std::move(*newest));
+  for (int i = 1, missing = 0; i <= kMaxRotated && missing < 2; ++i) {
+    auto file = openLog(fmt::format("{}.{}", path, i));
+    if (!file) {
+      ++missing;
+    } else if (missing > 0) {
+      return std::nullopt;  // renamed from the oldest on: there is a gap meanwhile
+    } else {
+      files.push_back(std::move(*file));
+    }
+  }
+  if (inodeOf(path) != inode) return std::nullopt;
+  std::reverse(files.begin(), files.end());
+  return files;
+}
+
+std::vector<LogFile> listFiles(const std::string& path) {
+  for (int attempt = 0; attempt < 100; ++attempt) {
+    if (auto files = tryListFiles(path)) return std::move(*files);
+    ::poll(nullptr, 0, 1);  // a rotation is a few renames
+  }
+  std::vector<LogFile> only;  // one that was broken off, with a gap left behind
+  if (auto newest = openLog(path)) only.push_back(std::move(*newest));
+  return only;
+}
+
 uint64_t sizeOf(const LogFile& file) {
   struct stat st {};
   return ::fstat(file.fd.get(), &st) == 0 ? static_cast<uint64_t>(st.st_size) : 0;
@@ -155,7 +191,6 @@ struct LogReader::Impl {
   size_t used = 0;  // of buffer, already handed out
   bool done = false;
 
-  void openAll();
   void applyTail();
   bool fill();
   bool advance();
@@ -172,25 +207,12 @@ LogReader::LogReader(std::string path, LogReadOptions options) : impl_(std::make
     sys([&] { return ::inotify_add_watch(impl_->inotify.get(), dir.c_str(), IN_MODIFY | IN_CREATE | IN_MOVED_TO); },
         "watch '{}'", dir);
   }
-  impl_->openAll();
+  impl_->files = listFiles(impl_->path);
   if (options.tail) impl_->applyTail();
 }
 
 LogReader::~LogReader() = default;
 LogReader::LogReader(LogReader&&) noexcept = default;
-
-void LogReader::Impl::openAll() {
-  auto newest = openLog(path);
-  std::vector<LogFile> rotated;
-  for (int i = 1; i <= kMaxRotated; ++i) {
-    auto file = openLog(fmt::format("{}.{}", path, i));
-    if (!file) break;
-    const bool moved = newest && file->inode == newest->inode;  // rotated between the two opens
-    if (!moved) rotated.push_back(std::move(*file));
-  }
-  std::move(rotated.rbegin(), rotated.rend(), std::back_inserter(files));
-  if (newest) files.push_back(std::move(*newest));
-}
 
 void LogReader::Impl::applyTail() {
   uint64_t wanted = *options.tail;
@@ -226,16 +248,15 @@ bool LogReader::Impl::fill() {
 
 // Files that appeared after the newest that we know.
 void LogReader::Impl::appendNewer() {
-  auto newest = openLog(path);
-  if (!newest || (!files.empty() && newest->inode == files.back().inode)) return;
-  std::vector<LogFile> missed;
-  for (int i = 1; !files.empty() && i <= kMaxRotated; ++i) {
-    auto file = openLog(fmt::format("{}.{}", path, i));
-    if (!file || file->inode == files.back().inode) break;
-    if (file->inode != newest->inode) missed.push_back(std::move(*file));
+  if (!files.empty() && inodeOf(path) == files.back().inode) return;
+  auto all = listFiles(path);
+  auto first = all.begin();
+  if (!files.empty()) {
+    const auto known =
+        std::find_if(all.begin(), all.end(), [&](const auto& f) { return f.inode == files.back().inode; });
+    if (known != all.end()) first = known + 1;  // else ours was dropped: all that are there came later
   }
-  std::move(missed.rbegin(), missed.rend(), std::back_inserter(files));
-  files.push_back(std::move(*newest));
+  std::move(first, all.end(), std::back_inserter(files));
 }
 
 bool LogReader::Impl::advance() {

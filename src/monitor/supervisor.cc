@@ -279,7 +279,7 @@ void Supervisor::connectionClosed(Connection& connection) {
     connection.isEngine = false;
     fail(Error(Code::cancelled, "the engine went away before the start"), "monitor");
   } else if (connection.isEngine && isStep() && state_ == State::running) {
-    signal(SIGKILL);  // nobody will ask for a build step's result
+    ::syscall(SYS_pidfd_send_signal, initFd_.get(), SIGKILL, nullptr, 0);  // nobody will ask for a build step's result
   }
   if (connection.reaper && state_ == State::ended) {
     connection.reaper = false;
@@ -296,7 +296,7 @@ void Supervisor::onSignal() {
   while (::read(signals_.get(), &info, sizeof info) == sizeof info) {
     if (info.ssi_signo != SIGTERM && info.ssi_signo != SIGINT) continue;
     if (state_ == State::running) {
-      signal(config_.stopSignal);
+      ::syscall(SYS_pidfd_send_signal, initFd_.get(), config_.stopSignal, nullptr, 0);
     } else if (state_ == State::created) {
       fail(Error(Code::cancelled, "the monitor was told to end before the start"), "monitor");
     }
