@@ -229,14 +229,14 @@ TEST(System, KeepsEveryKeyAndNull) {
 TEST(System, InfoKeepsEveryKeyAndNull) {
   expectSame<Info>(
       R"({"ID":"i","Containers":1,"ContainersRunning":1,"ContainersPaused":0,"ContainersStopped":0,"Images":2,
-  "Driver":"overlay2","DriverStatus":[["Backing Filesystem","extfs"]],"SystemStatus":null,
+  "Driver":"overlay2","DriverStatus":[["Backing Filesystem","extfs"]],
   "Plugins":{"Volume":["local"],"Network":["bridge","host"],"Authorization":null,"Log":["json-file"]},
   "MemoryLimit":true,"SwapLimit":true,"CpuCfsPeriod":true,"CpuCfsQuota":true,"CPUShares":true,"CPUSet":true,
   "PidsLimit":true,"IPv4Forwarding":true,"Debug":false,"NFd":24,"OomKillDisable":false,"NGoroutines":44,
   "SystemTime":"2025-01-02T03:04:05Z","LoggingDriver":"json-file","CgroupDriver":"systemd","CgroupVersion":"2",
   "NEventsListener":0,"KernelVersion":"6.1.0","OperatingSystem":"Debian GNU/Linux 12","OSVersion":"12",
   "OSType":"linux","Architecture":"x86_64","IndexServerAddress":"https://index.docker.io/v1/",
-  "RegistryConfig":{"AllowNondistributableArtifactsCIDRs":null,"AllowNondistributableArtifactsHostnames":null,
+  "RegistryConfig":{
     "InsecureRegistryCIDRs":["127.0.0.0/8"],
     "IndexConfigs":{"docker.io":{"Name":"docker.io","Mirrors":[],"Secure":true,"Official":true}},"Mirrors":null},
   "NCPU":2,"MemTotal":8000000000,"GenericResources":null,"DockerRootDir":"/var/lib/docker","HttpProxy":"",

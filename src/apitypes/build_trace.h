@@ -22,12 +22,12 @@ BOOST_DESCRIBE_STRUCT(BuildSecret, (), (id, value))
 /// Body of POST /build with Content-Type application/vnd.estiba.build+json. The context's directory comes with the
 /// request as a descriptor (SCM_RIGHTS), or as a tar: `contextTar` says that the descriptor is a file.
 struct BuildRequest {
-  std::string dockerfile = "Dockerfile";           ///< path in the context, shown in errors
-  std::optional<std::string> dockerfileContent;    ///< where it is not in the context
-  std::optional<std::string> ignoreContent;        ///< of <Dockerfile>.dockerignore outside the context
-  std::string contextName;                         ///< as shown: ".", a URL
+  std::string dockerfile = "Dockerfile";         ///< path in the context, shown in errors
+  std::optional<std::string> dockerfileContent;  ///< where it is not in the context
+  std::optional<std::string> ignoreContent;      ///< of <Dockerfile>.dockerignore outside the context
+  std::string contextName;                       ///< as shown: ".", a URL
   bool contextTar = false;
-  std::string remote;                              ///< git or http(s) context: fetched by the engine
+  std::string remote;  ///< git or http(s) context: fetched by the engine
   std::vector<std::string> tags;
   std::string target;
   std::map<std::string, Nullable<std::string>> buildArgs;
@@ -42,10 +42,10 @@ struct BuildRequest {
   std::vector<BuildSecret> secrets;
   bool squash = false;
   bool explain = false;
-  bool check = false;                  ///< lint only
-  std::optional<int> outputFd;         ///< nullopt: an image of this engine
-  std::string outputType;              ///< "", local, tar, oci, docker, image
-  apitypes::HostConfig limits;         ///< Memory, Cpu…, ShmSize, Ulimits, CgroupParent
+  bool check = false;           ///< lint only
+  std::optional<int> outputFd;  ///< nullopt: an image of this engine
+  std::string outputType;       ///< "", local, tar, oci, docker, image
+  apitypes::HostConfig limits;  ///< Memory, Cpu…, ShmSize, Ulimits, CgroupParent
 };
 BOOST_DESCRIBE_STRUCT(BuildRequest, (),
                       (dockerfile, dockerfileContent, ignoreContent, contextName, contextTar, remote, tags, target,
@@ -54,9 +54,9 @@ BOOST_DESCRIBE_STRUCT(BuildRequest, (),
 
 /// One message while it runs: {"id":"estiba.build.trace","aux":{…}}.
 struct BuildTrace {
-  std::string vertex;                 ///< which unit of work
-  std::optional<std::string> name;    ///< with its first message
-  std::optional<int64_t> started;     ///< ns since 1970
+  std::string vertex;               ///< which unit of work
+  std::optional<std::string> name;  ///< with its first message
+  std::optional<int64_t> started;   ///< ns since 1970
   std::optional<int64_t> completed;
   std::optional<bool> cached;
   std::optional<std::string> error;
@@ -64,8 +64,8 @@ struct BuildTrace {
   std::optional<std::string> log;     ///< base64
   std::optional<std::string> status;  ///< a line: "exporting layers done"
   std::optional<std::string> warning;
-  std::optional<std::string> excerpt; ///< lines of the Dockerfile, before the error that ends the build
-  std::optional<std::string> explain; ///< with `explain`: why a step ran, what that cost
+  std::optional<std::string> excerpt;  ///< lines of the Dockerfile, before the error that ends the build
+  std::optional<std::string> explain;  ///< with `explain`: why a step ran, what that cost
 };
 BOOST_DESCRIBE_STRUCT(BuildTrace, (),
                       (vertex, name, started, completed, cached, error, stream, log, status, warning, excerpt, explain))

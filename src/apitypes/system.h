@@ -57,8 +57,8 @@ struct IndexInfo {
 BOOST_DESCRIBE_STRUCT(IndexInfo, (), (Name, Mirrors, Secure, Official))
 
 struct RegistryServiceConfig {
-  Nullable<Strings> AllowNondistributableArtifactsCIDRs;      ///< API < 1.49
-  Nullable<Strings> AllowNondistributableArtifactsHostnames;  ///< API < 1.49
+  std::optional<Strings> AllowNondistributableArtifactsCIDRs;      ///< API < 1.49
+  std::optional<Strings> AllowNondistributableArtifactsHostnames;  ///< API < 1.49
   Strings InsecureRegistryCIDRs;
   std::map<std::string, IndexInfo> IndexConfigs;
   Nullable<Strings> Mirrors;
@@ -125,7 +125,7 @@ struct InfoEngine {
   int64_t Images = 0;
   std::string Driver;
   std::vector<Strings> DriverStatus;
-  Nullable<std::vector<Strings>> SystemStatus;
+  std::optional<std::vector<Strings>> SystemStatus;
   PluginsInfo Plugins;
   bool MemoryLimit = false;
   bool SwapLimit = false;

@@ -113,6 +113,17 @@ TEST(Parser, RefusesWhatIsMalformed) {
   }
 }
 
+TEST(Parser, ThrowsForEverOnceItHasThrown) {
+  MessageParser p(MessageParser::Kind::request, 8192);
+  const std::string_view head = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+  std::string_view rest = head;
+  while (!p.headDone()) rest.remove_prefix(p.feedHead(rest));
+  char out[16];
+  EXPECT_EQ(p.feedBody("1\r\na", out, sizeof out).produced, 1U);
+  for (int i = 0; i < 3; ++i) EXPECT_THROW(p.feedBody("\r\n0 x\r\n\r\n", out, sizeof out), Error);
+  EXPECT_FALSE(p.done());
+}
+
 TEST(Parser, LimitsTheWholeHeader) {
   std::string text = "GET / HTTP/1.1\r\n";
   for (int i = 0; i < 400; ++i) text += "X: 012345678901234567890123456789\r\n";

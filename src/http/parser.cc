@@ -84,12 +84,6 @@ class Parser final : public beast::basic_parser<isRequest>, public MessageParser
   }
 };
 
-void check(const error_code& ec) {
-  if (!ec || ec == beast::error::need_more) return;
-  if (ec == beast::error::header_limit) fail(Code::invalid, "malformed HTTP message: the header is too large");
-  fail(Code::invalid, "malformed HTTP message: {}", ec.message());
-}
-
 }  // namespace
 
 MessageParser::MessageParser(Kind kind, size_t headerLimit) : headLeft_(headerLimit) {
@@ -101,7 +95,15 @@ MessageParser::MessageParser(Kind kind, size_t headerLimit) : headLeft_(headerLi
 }
 MessageParser::~MessageParser() = default;
 
+void MessageParser::check(const error_code& ec) {
+  if (!ec || ec == beast::error::need_more) return;
+  failed_ = true;
+  if (ec == beast::error::header_limit) fail(Code::invalid, "malformed HTTP message: the header is too large");
+  fail(Code::invalid, "malformed HTTP message: {}", ec.message());
+}
+
 size_t MessageParser::feedHead(std::string_view bytes) {
+  if (failed_) check(beast::error::stale_parser);
   error_code ec;
   const size_t used = impl_->put(bytes, ec);
   check(ec);
@@ -111,6 +113,7 @@ size_t MessageParser::feedHead(std::string_view bytes) {
 }
 
 MessageParser::Step MessageParser::feedBody(std::string_view bytes, char* out, size_t size) {
+  if (failed_) check(beast::error::stale_parser);  // Beast asserts where it is asked again after an error
   impl_->out = out;
   impl_->room = size;
   impl_->produced = 0;

@@ -10,6 +10,10 @@
 
 #include "http/message.h"
 
+namespace boost::system {
+class error_code;
+}
+
 namespace estiba::http {
 
 /// What stands before a message's body.
@@ -22,7 +26,8 @@ struct MessageHead {
   Headers headers;
 };
 
-/// One message. Bytes that were not consumed are to be presented again, with more behind them.
+/// One message. Bytes that were not consumed are to be presented again, with more behind them. Once it has thrown, it
+/// throws for ever.
 class MessageParser {
  public:
   enum class Kind { request, response, responseToHead };
@@ -49,7 +54,10 @@ class MessageParser {
 
  private:
   std::unique_ptr<Impl> impl_;
+  void check(const boost::system::error_code& ec);
+
   size_t headLeft_;
+  bool failed_ = false;
 };
 
 }  // namespace estiba::http
