@@ -75,14 +75,18 @@ void giveStdio(const oci::User& user) {
 
 // For the next execve. Through a procfs that was never attached anywhere: what the container has mounted over its own
 // cannot send the write elsewhere.
-void writeLabel(const char* file, const std::string& label) {
+void writeLabel(const std::vector<const char*>& files, const std::string& label) {
   const Fd proc = FsContext("proc").mount(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
   open_how how{};
   how.flags = O_WRONLY | O_CLOEXEC;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-  const std::string path = fmt::format("{}/attr/{}", ::getpid(), file);
-  const Fd fd(static_cast<int>(
-      sys([&] { return ::syscall(SYS_openat2, proc.get(), path.c_str(), &how, sizeof how); }, "open '{}'", path)));
+  Fd fd;
+  for (const char* file : files) {
+    const std::string path = fmt::format("{}/attr/{}", ::getpid(), file);
+    fd = Fd(static_cast<int>(::syscall(SYS_openat2, proc.get(), path.c_str(), &how, sizeof how)));
+    if (fd) break;
+  }
+  if (!fd) throw SysError(errno, "open the security label of the next program");
   sys([&] { return ::write(fd.get(), label.data(), label.size()); }, "write label '{}'", label);
 }
 
@@ -91,9 +95,9 @@ void applyLabels(const oci::Process& process) {
     if (::access("/sys/kernel/security/apparmor", F_OK) != 0 && ::access("/sys/module/apparmor", F_OK) != 0) {
       fail(Code::not_implemented, "apparmor profile '{}' cannot be applied: apparmor is not enabled", profile);
     }
-    writeLabel("exec", "exec " + profile);
+    writeLabel({"apparmor/exec", "exec"}, "exec " + profile);
   }
-  if (const std::string label = process.selinuxLabel.value_or(""); !label.empty()) writeLabel("exec", label);
+  if (const std::string label = process.selinuxLabel.value_or(""); !label.empty()) writeLabel({"exec"}, label);
 }
 
 /// False where it must be tried again as the user (a directory that root may not enter, NFS).

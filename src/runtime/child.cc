@@ -75,6 +75,7 @@ void setOomScore(pid_t pid, int score, std::vector<std::string>& warnings) {
   try {
     if (readFile(path) != fmt::format("{}\n", score)) writeFile(path, fmt::format("{}", score));
   } catch (const SysError& e) {
+    if (e.err() == ESRCH || e.err() == ENOENT) return;  // it has failed already, and says why itself
     if (e.err() != EACCES && e.err() != EPERM) throw;
     warnings.push_back(fmt::format("oom_score_adj cannot be set to {}", score));
   }

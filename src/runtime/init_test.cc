@@ -269,6 +269,16 @@ TEST_F(RuntimeTest, ROOT_MountTargetsStayInsideWhateverLinksSay) {
   EXPECT_TRUE(listDir(dir_ + "/victim").empty()) << "something was made outside";
 }
 
+TEST_F(RuntimeTest, ROOT_FileTargetsFollowDanglingLinksInside) {
+  writeFile(dir_ + "/resolv", "nameserver 1.2.3.4\n");
+  std::filesystem::create_symlink("../run/resolve/stub.conf", rootfs("etc/resolv.conf"));
+  std::filesystem::create_symlink("../../../../../.." + dir_ + "/victim", rootfs("etc/escape"));
+  spec_.mounts.push_back(mountOf("/etc/resolv.conf", "bind", dir_ + "/resolv", {"bind"}));
+  spec_.mounts.push_back(mountOf("/etc/escape", "bind", dir_ + "/resolv", {"bind"}));
+  EXPECT_EQ(runShell("cat /run/resolve/stub.conf /etc/escape").out, "nameserver 1.2.3.4\nnameserver 1.2.3.4\n");
+  EXPECT_FALSE(exists(dir_ + "/victim"));
+}
+
 TEST_F(RuntimeTest, ROOT_ProcMustBeAProcAndAtItsPlace) {
   ::rmdir(rootfs("proc").c_str());
   makeDir(rootfs("x"));

@@ -76,16 +76,37 @@ void RootfsBuilder::mountAll() {
   }
 }
 
+namespace {
+
+// An empty file, made without opening anything: what stands there could be a device. A link is followed to what it
+// names, as a process inside would.
+void makeFile(const RootDir& root, std::string path) {
+  constexpr int kMaxLinks = 40;
+  for (int links = 0; links < kMaxLinks; ++links) {
+    const size_t slash = path.rfind('/');
+    const std::string above = path.substr(0, slash);
+    const std::string name = path.substr(slash + 1);
+    const Fd parent = root.makeDirs(above.empty() ? "/" : above);
+    if (::mknodat(parent.get(), name.c_str(), S_IFREG | 0755, 0) == 0) return;
+    if (errno != EEXIST) throw SysError(errno, fmt::format("make file '{}' under '{}'", path, root.name()));
+    char target[4096];
+    const ssize_t n = ::readlinkat(parent.get(), name.c_str(), target, sizeof target);
+    if (n <= 0) return;
+    const std::string link(target, static_cast<size_t>(n));
+    path = link[0] == '/' ? link : above + "/" + link;
+  }
+  throw SysError(ELOOP, fmt::format("make file '{}' under '{}'", path, root.name()));
+}
+
+}  // namespace
+
 // The place to mount on, made where it is missing: links in its path are followed inside the root only.
 Fd RootfsBuilder::targetOf(const MountPlan& mount, bool directory, bool& fresh) const {
-  const std::string& path = mount.destination;
-  if (auto there = root_.tryOpen(path, O_PATH)) return std::move(*there);
+  if (auto there = root_.tryOpen(mount.destination, O_PATH)) return std::move(*there);
   fresh = true;
-  if (directory) return root_.makeDirs(path);
-  const size_t slash = path.rfind('/');
-  if (slash > 0) root_.makeDirs(path.substr(0, slash));
-  root_.openPath(path, O_RDONLY | O_CREAT | O_NOCTTY | O_NONBLOCK, 0755);
-  return root_.openPath(path, O_PATH);
+  if (directory) return root_.makeDirs(mount.destination);
+  makeFile(root_, mount.destination);
+  return root_.openPath(mount.destination, O_PATH);
 }
 
 void RootfsBuilder::mountOne(const MountPlan& mount, Source& source) {
