@@ -297,7 +297,9 @@ void TreeWriter::device(const std::string& path, mode_t type, dev_t number, cons
 bool TreeWriter::hardlink(const std::string& path, const std::string& target) {
   if (target.empty()) return false;
   const std::string fullTarget = full(target);
-  const auto [dir, name] = splitLast(fullTarget);
+  const auto parts = splitLast(fullTarget);
+  const std::string& dir = parts.first;
+  const std::string& name = parts.second;  // not a structured binding: clang 14 captures none in lambdas
   int fd = openInside(rootFd_, dir, O_PATH | O_DIRECTORY, true);  // no parents are made for a target
   if (fd < 0) {
     if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) return false;
