@@ -26,6 +26,14 @@ bool hasOwnPids(const oci::RuntimeSpec& spec) {
   return std::any_of(all.begin(), all.end(), [](const auto& ns) { return ns.type == "pid" && !ns.path; });
 }
 
+// Whether the container may mount something that the host shall see.
+bool sharesMounts(const oci::RuntimeSpec& spec) {
+  const auto shared = [](const std::string& option) { return option == "shared" || option == "rshared"; };
+  return std::any_of(spec.mounts.begin(), spec.mounts.end(), [&](const oci::Mount& mount) {
+    return std::any_of(mount.options.begin(), mount.options.end(), shared);
+  });
+}
+
 // Nothing of the configuration is kept in memory: an exec, in its child process, reads it again.
 class RuntimeLauncher : public Launcher {
  public:
@@ -37,13 +45,14 @@ class RuntimeLauncher : public Launcher {
         cacheDir_(config.cacheDir) {}
 
   pid_t create(const std::array<int, 3>& stdio) override {
-    enterPrivateMounts();
+    const oci::RuntimeSpec spec = loadSpec(bundle_);
     const std::string target = bundle_ + "/" + kRootfsDir;
+    makeDir(target);
+    sharesMounts(spec) ? enterPeerMounts(target) : enterPrivateMounts();
     mountRootfs(rootfs_, target);
     mount_ = MountPoint(target);
     slowUnmount_ = rootfs_.bind.empty() && !rootfs_.upper.empty() && !rootfs_.volatile_;
     rootfs_ = {};
-    const oci::RuntimeSpec spec = loadSpec(bundle_);
     ownPids_ = hasOwnPids(spec);
     runtime::CreateOptions options;
     options.id = id_;

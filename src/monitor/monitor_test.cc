@@ -17,6 +17,7 @@
 #include "monitor/rootfs.h"
 #include "monitor/sealed_exe.h"
 #include "runtime/test_bundle.h"
+#include "sys/mount.h"
 #include "sys/ns.h"
 
 namespace estiba::monitor {
@@ -36,8 +37,8 @@ class MonitorTest : public ::testing::Test {
     makeLayer("base");
     makeDirs(dir_ + "/base/bin");
     std::filesystem::copy_file("/bin/busybox", dir_ + "/base/bin/busybox");
-    for (const char* tool :
-         {"sh", "cat", "echo", "sleep", "stat", "head", "tail", "wc", "touch", "ls", "stty", "true", "sync"}) {
+    for (const char* tool : {"sh", "cat", "echo", "sleep", "stat", "head", "tail", "wc", "touch", "ls", "mkdir",
+                             "mount", "stty", "true", "sync"}) {
       std::filesystem::create_symlink("busybox", dir_ + "/base/bin/" + tool);
     }
     makeLayer("upper"), makeLayer("work");
@@ -323,6 +324,38 @@ TEST_F(MonitorTest, ROOT_AnEngineKilledInTheHandshakeLeavesACleanEndOrARunningCo
     ::unlink((run_ + "/" + kExitFile).c_str());
     removeTree(dir_ + "/work/work");
   }
+}
+
+TEST_F(MonitorTest, ROOT_WhatAContainerMountsInASharedVolumeReachesTheHostAndNothingElseDoes) {
+  makeDir(dir_ + "/vol");
+  const Cloned host = cloneProcess(0);  // a host of its own, with a shared mount
+  if (host.pid == 0) {
+    try {
+      sys([] { return ::unshare(CLONE_NEWNS); }, "unshare");
+      setPropagation("/", MS_PRIVATE | MS_REC);
+      sys([&] { return ::mount("t", (dir_ + "/vol").c_str(), "tmpfs", 0, nullptr); }, "mount");
+      setPropagation("/", MS_SHARED | MS_REC);
+      const std::string before = readFile("/proc/self/mountinfo");
+      spec_.mounts.push_back(runtime::mountOf("/vol", "bind", dir_ + "/vol", {"rbind", "rshared"}));
+      spec_.process->capabilities->bounding.push_back("CAP_SYS_ADMIN");
+      spec_.process->capabilities->permitted.push_back("CAP_SYS_ADMIN");
+      spec_.process->capabilities->effective.push_back("CAP_SYS_ADMIN");
+      spec_.linux_->seccomp.reset();
+      Monitor m = running("mkdir /vol/sub && mount -t tmpfs x /vol/sub && touch /vol/sub/file; sleep 100");
+      const bool seen = eventually([&] { return exists(dir_ + "/vol/sub/file"); });
+      unmount(dir_ + "/vol/sub");
+      const bool alone = readFile("/proc/self/mountinfo") == before;
+      m.signal(SIGKILL);
+      end(m);
+      ::_exit(seen && alone ? 0 : seen ? 3 : 1);
+    } catch (const std::exception& e) {
+      std::fprintf(stderr, "%s\n", e.what());
+      ::_exit(2);
+    }
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(host.pid, &status, 0), host.pid);
+  EXPECT_EQ(status, 0) << logged();
 }
 
 TEST_F(MonitorTest, ROOT_AKilledMonitorLeavesNoMountOnTheHost) {

@@ -3,8 +3,10 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <optional>
 
@@ -68,6 +70,15 @@ std::optional<Fd> overlayByContext(const RootfsConfig& c) {
   return context.mount(c.readonly ? MOUNT_ATTR_RDONLY : 0);
 }
 
+std::string mountPointOf(std::string path) {
+  for (;;) {
+    struct statx st {};
+    sys([&] { return ::statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW, 0, &st); }, "stat '{}'", path);
+    if ((st.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0 || path == "/") return path;
+    path = path.substr(0, std::max<size_t>(path.rfind('/'), 1));
+  }
+}
+
 // A directory of links 0, 1, 2…, u, w: the current directory of whoever mounts.
 class LinkDir {
  public:
@@ -93,6 +104,11 @@ class LinkDir {
 void enterPrivateMounts() {
   sys([] { return ::unshare(CLONE_NEWNS); }, "make a mount namespace");
   setPropagation("/", MS_SLAVE | MS_REC);
+}
+
+void enterPeerMounts(const std::string& target) {
+  sys([] { return ::unshare(CLONE_NEWNS); }, "make a mount namespace");
+  setPropagation(mountPointOf(target), MS_SLAVE);
 }
 
 void mountOverlayByPage(const RootfsConfig& c, const std::string& target) {

@@ -10,6 +10,9 @@ namespace estiba::monitor {
 /// A mount namespace of the calling process's own, from which nothing reaches the host's: whatever happens to the
 /// process, its mounts go with it. What the host mounts later still comes in. The process must have one thread.
 void enterPrivateMounts();
+/// The same, but only what is mounted below the mount that `target` is on stays here; every other mount remains a peer
+/// of the host's, for volumes that a container shares with it ("rshared").
+void enterPeerMounts(const std::string& target);
 
 /// The container's root file system, detached (an O_PATH directory). overlay with any number of lower directories;
 /// index, redirect_dir, metacopy and xino are off. Source: kernel filesystems/overlayfs.
