@@ -106,6 +106,7 @@ TEST(Table, CutsTextWithAnEllipsis) {
   EXPECT_EQ(ellipsis("näme€x", 5), "näme…");
   EXPECT_EQ(ellipsis("日本語", 4), "日…");
   EXPECT_EQ(ellipsis("x", 0), "");
+  EXPECT_EQ(ellipsis("xyz", 1), "x");
   EXPECT_EQ(truncateId("sha256:0123456789abcdef"), "0123456789ab");
   EXPECT_EQ(truncateId("short"), "short");
 }

@@ -64,8 +64,8 @@ inline Session& session(Cli& cli) { return static_cast<Session&>(cli); }
 
 /// "/containers/NAME/json" with NAME encoded.
 template <class... A>
-std::string target(fmt::format_string<A...> pattern, const A&... parts) {
-  return fmt::format(pattern, parts...);
+std::string target(fmt::format_string<A...> pattern, A&&... parts) {
+  return fmt::format(pattern, std::forward<A>(parts)...);
 }
 std::string encoded(const std::string& part);
 /// ?filters= of --filter's values: {"name":{"value":true}} as docker's CLI writes it.

@@ -84,6 +84,7 @@ size_t displayWidth(std::string_view text) {
 std::string ellipsis(std::string_view text, size_t width) {
   if (width == 0) return "";
   if (displayWidth(text) <= width) return std::string(text);
+  if (width == 1) return utf8::prefix(text, 1);  // no room for a mark
   size_t columns = 0, end = 0;
   while (end < text.size()) {
     const auto [rune, length] = utf8::decode(text.substr(end));

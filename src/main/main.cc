@@ -1,0 +1,108 @@
+// One executable, several roles: looks at how it was called and takes one.
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <iostream>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "api/router.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "cli/session.h"
+#include "cli/command.h"
+#include "monitor/monitor.h"
+#include "sys/file.h"
+
+namespace estiba {
+
+namespace {
+
+// The engine that a command runs in its own process, and the threads that serve its connections.
+class InProcessEngine {
+ public:
+  explicit InProcessEngine(engine::Config config) : config_(std::move(config)) {}
+  ~InProcessEngine() {
+    stop_.request_stop();
+    std::lock_guard lock(mutex_);
+    threads_.clear();  // joins
+  }
+
+  Fd dial() {
+    auto [ours, theirs] = socketPair();
+    std::lock_guard lock(mutex_);
+    if (!engine_) engine_ = std::make_unique<engine::Engine>(config_);
+    // The command's own thread deals with signals; the engine's must never be the one that takes them.
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before);
+    threads_.emplace_back([this, fd = std::move(theirs)]() mutable { api::serve(*engine_, std::move(fd), stop_.get_token()); });
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    return std::move(ours);
+  }
+
+ private:
+  engine::Config config_;
+  std::unique_ptr<engine::Engine> engine_;
+  std::stop_source stop_;
+  std::mutex mutex_;
+  std::vector<std::jthread> threads_;
+};
+
+int cliMain(const std::string& program, const std::vector<std::string>& argv) {
+  std::unique_ptr<InProcessEngine> engine;  // goes after the session, whose connections end first
+  const auto makeDial = [&engine](const cli::LocalEngine& where) -> cli::Dial {
+    engine::Config config;
+    config.root = where.root;
+    config.execRoot = where.execRoot;
+    config.debug = where.debug;
+    engine = std::make_unique<InProcessEngine>(std::move(config));
+    return [&engine] { return engine->dial(); };
+  };
+  cli::Session session(program, {&std::cout, &std::cerr}, makeDial);
+  return cli::runCli(cli::commandTree(), session, argv, [&](const cli::Parsed& globals) { session.configure(globals); });
+}
+
+// estiba reap --root DIR --exec-root DIR ID: what the monitor starts when no engine waited for its container's end.
+int reapMain(int argc, char** argv) {
+  engine::Config config;
+  std::string id;
+  for (int i = 2; i < argc; ++i) {
+    const std::string_view arg = argv[i];
+    if (arg == "--root" && i + 1 < argc) config.root = argv[++i];
+    else if (arg == "--exec-root" && i + 1 < argc) config.execRoot = argv[++i];
+    else id = arg;
+  }
+  engine::Engine engine(std::move(config));
+  engine.lifecycle.reap(id);
+  return 0;
+}
+
+int roleMain(int argc, char** argv) {
+  const std::string_view role = argc > 1 ? argv[1] : "";
+  if (role == "monitor") return monitor::monitorMain(argc - 1, argv + 1);
+  if (role == "reap") return reapMain(argc, argv);
+  ::signal(SIGPIPE, SIG_IGN);
+  std::vector<std::string> args(argv, argv + argc);
+  std::string program = args.empty() ? "estiba" : args[0].substr(args[0].rfind('/') + 1);
+  if (program != "docker") program = "estiba";
+  return cliMain(program, args);
+}
+
+}  // namespace
+
+}  // namespace estiba
+
+int main(int argc, char** argv) {
+  try {
+    const int code = estiba::roleMain(argc, argv);
+    std::cout.flush();
+    return code;
+  } catch (const std::exception& e) {
+    std::cerr << "estiba: " << e.what() << '\n';
+    return 1;
+  }
+}
