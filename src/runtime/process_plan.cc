@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 
 #include "base/log.h"
 #include "base/sha256.h"
@@ -94,13 +93,45 @@ std::optional<std::string> cachedFilter(const std::string& path) {
   return readAll(fd->get(), path, 1 << 20);
 }
 
+// Everything that the filter depends on, each text behind its length. JSON would say the same in ten times the time.
+// The version stands for the compiler: another release must not meet this one's filters.
+std::string filterKey(const oci::LinuxSeccomp& spec) {
+  std::string all;
+  const auto number = [&](uint64_t n) { all.append(reinterpret_cast<const char*>(&n), sizeof n); };
+  const auto text = [&](std::string_view t) {
+    number(t.size());
+    all += t;
+  };
+  const auto texts = [&](const std::vector<std::string>& list) {
+    number(list.size());
+    for (const auto& item : list) text(item);
+  };
+  text(ESTIBA_VERSION "/2");
+  text(spec.defaultAction);
+  number(spec.defaultErrnoRet.value_or(EPERM));
+  texts(spec.architectures);
+  number(spec.syscalls.size());
+  for (const auto& call : spec.syscalls) {
+    texts(call.names);
+    text(call.action);
+    number(call.errnoRet.value_or(EPERM));
+    number(call.args.size());
+    for (const auto& arg : call.args) {
+      number(arg.index);
+      number(arg.value);
+      number(arg.valueTwo.value_or(0));
+      text(arg.op);
+    }
+  }
+  return sha256Hex(all);
+}
+
 }  // namespace
 
 std::string seccompFilter(const oci::LinuxSeccomp& spec, const std::string& cacheDir) {
   if (spec.listenerPath) fail(Code::not_implemented, "seccomp notification listeners are not supported");
   if (cacheDir.empty()) return compileSeccomp(policyOf(spec));
-  // The version says which compiler made it: another release must not meet this one's filters.
-  const std::string key = sha256Hex(ESTIBA_VERSION "/1\n" + dumpJsonOf(spec));
+  const std::string key = filterKey(spec);
   const std::string path = fmt::format("{}/seccomp-{}.bpf", cacheDir, key);
   if (auto found = cachedFilter(path)) return *found;
   std::string filter = compileSeccomp(policyOf(spec));

@@ -35,7 +35,7 @@ struct ProcessPlan {
 /// Throws Error(invalid, not_implemented). The filter comes from `cacheDir` where it is there.
 ProcessPlan planProcess(const oci::Process& process, const oci::LinuxSeccomp* seccomp,
                         const oci::LinuxPersonality* personality, const std::string& cacheDir);
-/// The compiled filter of `spec`, kept in `cacheDir` under the digest of its JSON.
+/// The compiled filter of `spec`, kept in `cacheDir` (seccomp-<digest of the spec>.bpf).
 std::string seccompFilter(const oci::LinuxSeccomp& spec, const std::string& cacheDir);
 
 /// In the child, its namespaces and root in place, `channel` its only open descriptor above 2 that matters:

@@ -1,4 +1,5 @@
 #include <gmock/gmock.h>
+#include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
@@ -7,11 +8,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstring>
 #include <functional>
 
 #include "base/error.h"
 #include "runtime/default_seccomp.h"
 #include "runtime/process_plan.h"
+#include "sys/bpf_flatten.h"
 #include "sys/seccomp.h"
 
 namespace estiba::runtime {
@@ -80,6 +84,40 @@ TEST(Seccomp, AnArgumentNamedTwiceMeansEither) {
   EXPECT_EQ(under(bpf, [] { return ::syscall(SYS_getpriority, 0, 5); }), 77);
   EXPECT_EQ(under(bpf, [] { return ::syscall(SYS_getpriority, 0, 6); }), 77);
   EXPECT_NE(under(bpf, [] { return ::syscall(SYS_getpriority, 0, 0); }), 77);
+}
+
+std::vector<sock_filter> programOf(const std::string& bytes) {
+  std::vector<sock_filter> out(bytes.size() / sizeof(sock_filter));
+  std::memcpy(out.data(), bytes.data(), bytes.size());
+  return out;
+}
+
+// Whatever the flat form answers, libseccomp's own must have answered.
+TEST(Seccomp, FlatFilterAnswersAsTheOriginal) {
+  SeccompPolicy policy{"SCMP_ACT_ERRNO", EPERM, {"SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"}, {}};
+  for (const auto& call : defaultSeccomp({"CAP_SYS_CHROOT"}).syscalls) {
+    SeccompRule rule{call.names, call.action, static_cast<uint16_t>(call.errnoRet.value_or(EPERM)), {}};
+    for (const auto& arg : call.args) rule.args.push_back({arg.index, arg.value, arg.valueTwo.value_or(0), arg.op});
+    policy.rules.push_back(rule);
+  }
+  const auto original = programOf(compileSeccomp(policy, /*flatten=*/false));
+  const auto flat = programOf(compileSeccomp(policy));
+  EXPECT_LT(flat.size(), original.size() * 2 / 3);
+  const uint64_t values[] = {0,          1,          8,          40,          0x20000,     0x20008, 0x7E020000,
+                             0x10000000, 0xffffffff, UINT64_MAX, 0x100000000, 0x100000028, 1 << 17};
+  for (const uint32_t arch : {uint32_t{AUDIT_ARCH_X86_64}, uint32_t{AUDIT_ARCH_I386}, uint32_t{AUDIT_ARCH_ARM}, 0U}) {
+    for (const uint32_t base : {0U, 0x40000000U, 0x3ffffe00U, 0xfffffe00U}) {
+      for (uint32_t i = 0; i < 512; ++i) {
+        for (const uint64_t value : values) {
+          seccomp_data data{};
+          data.nr = static_cast<int>(base + i);
+          data.arch = arch;
+          std::fill(std::begin(data.args), std::end(data.args), value);
+          ASSERT_EQ(runFilter(flat, data), runFilter(original, data)) << arch << " " << base + i << " " << value;
+        }
+      }
+    }
+  }
 }
 
 TEST(Seccomp, WrongPoliciesAreNamed) {

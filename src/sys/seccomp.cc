@@ -17,6 +17,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "sys/bpf_flatten.h"
 #include "sys/file.h"
 
 namespace estiba {
@@ -154,29 +155,36 @@ bool letsPass(uint32_t action) {
   return kind == SCMP_ACT_ALLOW || kind == SCMP_ACT_LOG || kind == SCMP_ACT_NOTIFY || kind == SECCOMP_RET_TRACE;
 }
 
-std::string exportBpf(void* context) {
+std::vector<sock_filter> exportBpf(void* context) {
   const Fd out(sys([&] { return ::memfd_create("seccomp", MFD_CLOEXEC); }, "memfd"));
   check(::seccomp_export_bpf(context, out.get()), "generate the filter");
   sys([&] { return ::lseek(out.get(), 0, SEEK_SET); }, "seek");
-  return readAll(out.get(), "seccomp filter");
+  const std::string bytes = readAll(out.get(), "seccomp filter");
+  std::vector<sock_filter> program(bytes.size() / sizeof(sock_filter));
+  std::memcpy(program.data(), bytes.data(), program.size() * sizeof(sock_filter));
+  return program;
 }
 
 }  // namespace
 
-std::string compileSeccomp(const SeccompPolicy& policy) {
+std::string compileSeccomp(const SeccompPolicy& policy, bool flatten) {
   const uint32_t defaultAction = actionOf(policy.defaultAction, policy.defaultData);
   const Context context(::seccomp_init(defaultAction), &::seccomp_release);
   if (!context) fail(Code::internal, "seccomp: cannot make a filter with default {}", policy.defaultAction);
   check(::seccomp_attr_set(context.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2), "ask for a binary tree");
   addArchitectures(context.get(), policy.architectures);
   addRules(context.get(), policy, defaultAction);
-  std::string bpf = exportBpf(context.get());
+  std::vector<sock_filter> program = exportBpf(context.get());
   if (!letsPass(defaultAction)) {
     const auto prelude = unknownCallsPrelude(policy);
-    bpf.insert(0, reinterpret_cast<const char*>(prelude.data()), prelude.size() * sizeof(sock_filter));
+    program.insert(program.begin(), prelude.begin(), prelude.end());
   }
-  if (bpf.size() / sizeof(sock_filter) > BPF_MAXINSNS) fail(Code::invalid, "seccomp: the filter is too long");
-  return bpf;
+  if (flatten) {
+    auto flat = flattenFilter(program);
+    if (flat.size() < program.size()) program = std::move(flat);
+  }
+  if (program.size() > BPF_MAXINSNS) fail(Code::invalid, "seccomp: the filter is too long");
+  return {reinterpret_cast<const char*>(program.data()), program.size() * sizeof(sock_filter)};
 }
 
 unsigned seccompFlag(std::string_view name) {
