@@ -207,8 +207,13 @@ void TreeWriter::clear(const Place& at, const struct stat& st) {
 
 template <class F>
 void TreeWriter::create(const Place& at, std::string_view verb, F&& make) {
-  for (int tries = 0; tries < 3; ++tries) {
-    if (make()) return;
+  bool stale = false;
+  for (int tries = 0; tries < 4; ++tries) {
+    if (make()) {
+      // Cached parents may have been below or behind what is gone. Only now: `at` lives in that cache.
+      if (stale) forget();
+      return;
+    }
     if (errno == EINTR) continue;
     if (errno != EEXIST) break;
     struct stat st {};
@@ -217,10 +222,7 @@ void TreeWriter::create(const Place& at, std::string_view verb, F&& make) {
       fail(Code::invalid, "cannot overwrite directory \"{}\" with non-directory", at.path);
     }
     clear(at, st);
-    if (!make()) continue;
-    // Cached parents may have been below or behind what is gone. Last: `at` lives in the cache.
-    if (S_ISDIR(st.st_mode) || S_ISLNK(st.st_mode)) forget();
-    return;
+    stale = stale || S_ISDIR(st.st_mode) || S_ISLNK(st.st_mode);
   }
   throw SysError(errno, fmt::format("{} '{}'", verb, at.path));
 }
@@ -255,6 +257,9 @@ void TreeWriter::directory(const std::string& path, const NodeMeta& meta) {
   if (path.empty()) {
     fd = Fd(openInside(rootFd_, fullPath, O_RDONLY | O_DIRECTORY, true));
     if (!fd) throw SysError(errno, fmt::format("open the root of the {}", options_.what));
+    // A layer's entry for "/" says what the directory was that somebody packed: Docker leaves "/" as it is, and an image
+    // made from a 0700 directory must not lock out everyone but root.
+    if (options_.overlay) return;
     real = fullPath;
   } else {
     const Place at = placeFull(fullPath);

@@ -594,7 +594,9 @@ class Build {
     PreparedMounts out;
     for (size_t i = 0; i < run.mounts.size(); ++i) {
       const RunMount& m = run.mounts[i];
-      const std::string target = resolveWorkdir(state.config.WorkingDir, m.target);
+      const bool defaultSecret = m.type == MountType::secret && m.target.empty() && !m.env;
+      const std::string target =
+          resolveWorkdir(state.config.WorkingDir, defaultSecret ? "/run/secrets/" + m.id : m.target);
       const std::string what = fmt::format("mount {} {}", mountTypeName(m.type), target);
       StepMount mount;
       mount.target = target;

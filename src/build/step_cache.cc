@@ -144,7 +144,7 @@ std::vector<CacheEntry> StepCache::list() {
   auto connection = pool_.get();
   auto row = connection->prepare(
       "SELECT s.key, s.text, s.layer, s.created, s.took, s.last_used, s.uses, l.content_bytes, "
-      "EXISTS (SELECT 1 FROM image_layer i WHERE i.layer_id = s.layer) "
+      "EXISTS (SELECT 1 FROM image_layer i WHERE i.layer = s.layer) "
       "FROM build_step s JOIN layer l ON l.id = s.layer ORDER BY s.last_used DESC");
   std::vector<CacheEntry> out;
   while (row.step()) {

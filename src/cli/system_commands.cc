@@ -48,7 +48,7 @@ void addObject(Session& s, const std::string& name, std::span<const Kind> kinds,
 int inspectAs(Cli& cli, const Parsed& p, std::span<const Kind> kinds, std::string_view word) {
   Session& s = session(cli);
   InspectPrinter printer(p.str("format"));
-  const bool size = p.given("size");
+  const bool size = kinds.front().name == "container" && p.flag("size");
   int code = 0;
   std::vector<std::string> errors;
   for (const auto& name : p.args) {
