@@ -12,7 +12,8 @@ namespace estiba::archive {
 namespace {
 
 constexpr size_t kBuffer = 256U << 10;
-constexpr int64_t kMaxId = 0xfffffffe;  // 2^32-1 means "leave it" to chown(2)
+constexpr size_t kMaxGlobal = 16U << 10;  // copied for each entry; real ones are some dozen bytes
+constexpr int64_t kMaxId = 0xfffffffe;    // 2^32-1 means "leave it" to chown(2)
 
 enum class Format { v7, ustar, star, gnu };
 
@@ -205,7 +206,7 @@ struct TarReader::Impl {
 
   void addGlobal(std::string_view body) {
     globalBytes += body.size();
-    if (globalBytes > kMaxTarExtension) fail(Code::invalid, "tar: too many global headers");
+    if (globalBytes > kMaxGlobal) fail(Code::invalid, "tar: global headers of more than {} bytes", kMaxGlobal);
     parsePaxRecords(body, global);
   }
 

@@ -199,6 +199,12 @@ TEST(Tar, AppliesGlobalHeadersUntilOverridden) {
   EXPECT_EQ(got[2].entry.uid, 77U);
 }
 
+TEST(Tar, RefusesGlobalHeadersThatGrow) {
+  std::string bytes;
+  for (int i = 0; i < 20; ++i) bytes += pax('g', {{"comment", std::string(1000, 'c')}});
+  expectError(Code::invalid, "global headers", [&] { readTar(bytes + block("a", '0', 0)); });
+}
+
 TEST(Tar, ReadsLibarchiveXattrs) {
   const auto got = readTar(pax('x', {{"LIBARCHIVE.xattr.user.a%3Db", "aGk"}}) + block("a", '0', 0));
   EXPECT_EQ(got.at(0).entry.xattrs.at("user.a=b"), "hi");

@@ -9,7 +9,7 @@ constexpr size_t kQueuedJobs = 96;  // each may hold two descriptors, and many p
 constexpr size_t kQueuedWeight = 16U << 20;
 }  // namespace
 
-Workers::Workers() {
+void Workers::start() {
   const unsigned count = std::clamp(std::thread::hardware_concurrency(), 2U, 4U) - 1;
   for (unsigned i = 0; i < count; ++i) threads_.emplace_back([this] { run(); });
 }
@@ -24,6 +24,7 @@ Workers::~Workers() {
 }
 
 void Workers::submit(std::unique_ptr<Job> job) {
+  if (threads_.empty()) start();
   std::unique_lock lock(mutex_);
   if (queue_.size() >= kQueuedJobs || weight_ >= kQueuedWeight) {
     waiting_ = true;

@@ -26,7 +26,7 @@ class Job {
 /// thread submits. The destructor drops what has not begun.
 class Workers {
  public:
-  Workers();
+  Workers() = default;
   ~Workers();
   Workers(const Workers&) = delete;
   Workers& operator=(const Workers&) = delete;
@@ -37,6 +37,7 @@ class Workers {
   void settle();
 
  private:
+  void start();
   void run();
 
   std::mutex mutex_;
