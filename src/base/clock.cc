@@ -39,11 +39,19 @@ std::string formatted(Time time, bool padded) {
 }
 }  // namespace
 
-Time now() noexcept { return {read(CLOCK_REALTIME)}; }
-std::chrono::nanoseconds monotonic() noexcept { return std::chrono::nanoseconds(read(CLOCK_MONOTONIC)); }
+Time now() noexcept {
+  return {read(CLOCK_REALTIME)};
+}
+std::chrono::nanoseconds monotonic() noexcept {
+  return std::chrono::nanoseconds(read(CLOCK_MONOTONIC));
+}
 
-std::string rfc3339Nano(Time time) { return formatted(time, false); }
-std::string rfc3339NanoPadded(Time time) { return formatted(time, true); }
+std::string rfc3339Nano(Time time) {
+  return formatted(time, false);
+}
+std::string rfc3339NanoPadded(Time time) {
+  return formatted(time, true);
+}
 
 std::optional<Time> parseRfc3339(std::string_view text) {
   const auto number = [&](size_t at, size_t length) -> int {
@@ -51,8 +59,8 @@ std::optional<Time> parseRfc3339(std::string_view text) {
     const auto value = parseUint(text.substr(at, length));
     return value ? static_cast<int>(*value) : -1;
   };
-  if (text.size() < 20 || text[4] != '-' || text[7] != '-' || (text[10] != 'T' && text[10] != 't') ||
-      text[13] != ':' || text[16] != ':') {
+  if (text.size() < 20 || text[4] != '-' || text[7] != '-' || (text[10] != 'T' && text[10] != 't') || text[13] != ':' ||
+      text[16] != ':') {
     return std::nullopt;
   }
   const int parts[] = {number(0, 4), number(5, 2), number(8, 2), number(11, 2), number(14, 2), number(17, 2)};
@@ -124,13 +132,20 @@ std::optional<std::chrono::nanoseconds> parseDuration(std::string_view text) {
     const std::string_view unit = text.substr(0, letters);
     text.remove_prefix(letters);
     double factor = 0;
-    if (unit == "ns") factor = 1;
-    else if (unit == "us" || unit == "\xC2\xB5s" || unit == "\xCE\xBCs") factor = 1e3;
-    else if (unit == "ms") factor = 1e6;
-    else if (unit == "s") factor = 1e9;
-    else if (unit == "m") factor = 60e9;
-    else if (unit == "h") factor = 3600e9;
-    else return std::nullopt;
+    if (unit == "ns")
+      factor = 1;
+    else if (unit == "us" || unit == "\xC2\xB5s" || unit == "\xCE\xBCs")
+      factor = 1e3;
+    else if (unit == "ms")
+      factor = 1e6;
+    else if (unit == "s")
+      factor = 1e9;
+    else if (unit == "m")
+      factor = 60e9;
+    else if (unit == "h")
+      factor = 3600e9;
+    else
+      return std::nullopt;
     total += std::stod(number) * factor;
   }
   if (total > 9.2e18) return std::nullopt;

@@ -6,16 +6,26 @@ namespace estiba {
 
 std::string_view codeName(Code code) noexcept {
   switch (code) {
-    case Code::invalid: return "invalid";
-    case Code::not_found: return "not_found";
-    case Code::conflict: return "conflict";
-    case Code::unauthorized: return "unauthorized";
-    case Code::forbidden: return "forbidden";
-    case Code::not_implemented: return "not_implemented";
-    case Code::unavailable: return "unavailable";
-    case Code::deadline: return "deadline";
-    case Code::cancelled: return "cancelled";
-    case Code::internal: return "internal";
+    case Code::invalid:
+      return "invalid";
+    case Code::not_found:
+      return "not_found";
+    case Code::conflict:
+      return "conflict";
+    case Code::unauthorized:
+      return "unauthorized";
+    case Code::forbidden:
+      return "forbidden";
+    case Code::not_implemented:
+      return "not_implemented";
+    case Code::unavailable:
+      return "unavailable";
+    case Code::deadline:
+      return "deadline";
+    case Code::cancelled:
+      return "cancelled";
+    case Code::internal:
+      return "internal";
   }
   return "internal";
 }
@@ -34,14 +44,19 @@ std::string errnoText(int err) {
 
 Code codeOf(int err) {
   switch (err) {
-    case ENOENT: return Code::not_found;
+    case ENOENT:
+      return Code::not_found;
     case EACCES:
-    case EPERM: return Code::forbidden;
-    case ETIMEDOUT: return Code::deadline;
+    case EPERM:
+      return Code::forbidden;
+    case ETIMEDOUT:
+      return Code::deadline;
     case ECONNREFUSED:
     case ENETUNREACH:
-    case EHOSTUNREACH: return Code::unavailable;
-    default: return Code::internal;
+    case EHOSTUNREACH:
+      return Code::unavailable;
+    default:
+      return Code::internal;
   }
 }
 

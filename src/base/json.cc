@@ -16,7 +16,9 @@ json::value parseJson(std::string_view text, std::string_view what) {
   fail(Code::invalid, "{}: no valid JSON near byte {}: {}", what, used, ec ? ec.message() : "extra data");
 }
 
-std::string dumpJson(const json::value& value) { return json::serialize(value); }
+std::string dumpJson(const json::value& value) {
+  return json::serialize(value);
+}
 
 namespace {
 

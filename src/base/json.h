@@ -12,7 +12,8 @@
 //     Empty                                    {} (Go's struct{}, as in a set of ports)
 //     json::value, json::object                whatever it is
 // Reading is as Go reads: keys without case, unknown keys ignored; a value of the wrong type throws Error(invalid) that
-// names the path. A member whose JSON key is no C++ name ends in '_' (`default_`, `namespace_`): the '_' is not written.
+// names the path. A member whose JSON key is no C++ name ends in '_' (`default_`, `namespace_`): the '_' is not
+// written.
 
 #include <boost/describe.hpp>
 #include <boost/json.hpp>

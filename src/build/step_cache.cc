@@ -16,7 +16,7 @@ CREATE TABLE build_step (
   text TEXT NOT NULL,
   parent TEXT NOT NULL,
   inputs BLOB NOT NULL,
-  layer TEXT NOT NULL REFERENCES layer (id),
+  layer TEXT NOT NULL REFERENCES layer (id) ON DELETE CASCADE,
   created INTEGER NOT NULL,
   took INTEGER NOT NULL,
   last_used INTEGER NOT NULL,

@@ -59,9 +59,7 @@ std::string commitContainer(Context& ctx, Lifecycle& lifecycle, const CommitOpti
   assembly.config = parent.config;
   assembly.layers = parent.layers;
   const bool up = record.isUp() || record.state == State::starting;
-  // A second commit has layers of the first below it: they are one layer of the new image, so they are copied together.
-  const bool again = ctx.snapshots.layersOf(record.snapshot).size() > ctx.snapshots.imageLayers(record.snapshot);
-  if (up || again) {
+  if (up) {
     const Paused paused(lifecycle, record, options.pause);
     assembly.layers.push_back(ctx.snapshots.copyUpper(record.snapshot, lease).id);
   } else {

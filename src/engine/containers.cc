@@ -348,6 +348,8 @@ void Containers::removeStopped(const Record& record, bool volumes) {
   if (!ctx_.records.move(record.id, record.state, State::removing)) {
     fail(Code::conflict, "removal of container {} is already in progress", record.name);
   }
+  // What commits have frozen out of it goes with it, unless an image keeps it.
+  const bool frozen = ctx_.snapshots.layersOf(record.snapshot).size() > ctx_.snapshots.imageLayers(record.snapshot);
   const auto anonymous = volumes ? ctx_.volumes.anonymousOf(record.id) : std::vector<std::string>{};
   ctx_.networks.release(record.id);
   ctx_.volumes.dropUses(record.id);
@@ -360,6 +362,7 @@ void Containers::removeStopped(const Record& record, bool volumes) {
     txn.commit();
   }
   ctx_.snapshots.discard(record.snapshot);
+  if (frozen) ctx_.snapshots.layers().collectAll();
   removeTree(ctx_.layout.runDir(record.id));
   removeTree(ctx_.layout.containerDir(record.id));
   for (const auto& name : anonymous) ctx_.volumes.remove(name);

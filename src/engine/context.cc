@@ -74,6 +74,8 @@ const container::HostFacts& Context::hostFacts(bool withDevices) {
   return *facts;
 }
 
+bool Context::hasTrash() const { return !listDir(config.root + "/trash").empty(); }
+
 void Context::poke(const std::string& containerId) noexcept {
   try {
     writeFile(layout.containerDir(containerId) + "/state", "\n", 0600);

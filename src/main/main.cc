@@ -1,4 +1,5 @@
 // One executable, several roles: looks at how it was called and takes one.
+#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include "cli/command.h"
 #include "monitor/monitor.h"
 #include "sys/file.h"
+#include "sys/process.h"
 
 namespace estiba {
 
@@ -28,6 +30,7 @@ class InProcessEngine {
     stop_.request_stop();
     std::lock_guard lock(mutex_);
     threads_.clear();  // joins
+    if (engine_) sweepLater();
   }
 
   Fd dial() {
@@ -45,6 +48,22 @@ class InProcessEngine {
   }
 
  private:
+  // What was thrown away is deleted by a process of its own, after the command: deleting takes long.
+  void sweepLater() noexcept {
+    try {
+      if (!engine_->context.hasTrash()) return;
+      const Fd null = openFile("/dev/null", O_RDWR);
+      SpawnOptions options;
+      options.path = "/proc/self/exe";
+      options.args = {"estiba", "sweep", config_.root};
+      options.fds = {{null.get(), 0}, {null.get(), 1}, {null.get(), 2}};
+      options.newSession = true;
+      Process::spawn(options).release();
+    } catch (const std::exception& e) {
+      log::debug("start the sweep: {}", e.what());  // the next command tries again
+    }
+  }
+
   engine::Config config_;
   std::unique_ptr<engine::Engine> engine_;
   std::stop_source stop_;
@@ -81,10 +100,18 @@ int reapMain(int argc, char** argv) {
   return 0;
 }
 
+// estiba sweep ROOT: deletes what earlier commands threw away.
+int sweepMain(const std::string& root) {
+  db::Pool pool(root + "/estiba.db");
+  snapshot::Layers(pool, root).emptyTrash();
+  return 0;
+}
+
 int roleMain(int argc, char** argv) {
   const std::string_view role = argc > 1 ? argv[1] : "";
   if (role == "monitor") return monitor::monitorMain(argc - 1, argv + 1);
   if (role == "reap") return reapMain(argc, argv);
+  if (role == "sweep" && argc == 3) return sweepMain(argv[2]);
   ::signal(SIGPIPE, SIG_IGN);
   std::vector<std::string> args(argv, argv + argc);
   std::string program = args.empty() ? "estiba" : args[0].substr(args[0].rfind('/') + 1);

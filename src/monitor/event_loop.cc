@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "monitor/footprint.h"
 
 namespace estiba::monitor {
 
@@ -72,21 +73,26 @@ void EventLoop::runTimers() {
   for (Timer& t : due) t.callback();
 }
 
+int EventLoop::wait(epoll_event* events, int count, int timeoutMs) {
+  const int timeout = nextTimeout(timeoutMs);
+  const int n = ::epoll_wait(epoll_.get(), events, count, timeout);
+  const bool idle = n == 0 && active_ && onIdle_ && timeoutMs < 0 && timers_.empty();
+  if (!idle) return n;
+  active_ = false;
+  onIdle_();
+  return waitCompactly(epoll_.get(), events, count);
+}
+
 void EventLoop::step(int timeoutMs) {
   epoll_event events[16];
-  const int n = sys([&] { return ::epoll_wait(epoll_.get(), events, 16, nextTimeout(timeoutMs)); }, "wait for events");
+  const int n = sys([&] { return wait(events, 16, timeoutMs); }, "wait for events");
   for (int i = 0; i < n; ++i) {
     auto* watch = static_cast<Watch*>(events[i].data.ptr);
     if (watch->fd >= 0) watch->handler(events[i].events);
   }
   removed_.clear();
   if (!timers_.empty()) runTimers();
-  if (n > 0) {
-    active_ = true;
-  } else if (active_ && timeoutMs < 0 && onIdle_) {
-    active_ = false;
-    onIdle_();
-  }
+  active_ = active_ || n > 0;
 }
 
 void EventLoop::run() {

@@ -29,6 +29,7 @@ class EventLoop {
   uint64_t after(std::chrono::milliseconds delay, std::function<void()> callback);
   void cancel(uint64_t timer);
   /// `callback` runs after a burst of activity, when nothing has happened for `delay`: the time to give memory back.
+  /// Where nothing is to come by itself, the wait that follows is a compact one (footprint.h).
   void onIdle(std::chrono::milliseconds delay, std::function<void()> callback);
 
   void run();  ///< until stop(), which may have come before
@@ -48,6 +49,7 @@ class EventLoop {
     std::function<void()> callback;
   };
   int nextTimeout(int limit) const;
+  int wait(epoll_event* events, int count, int timeoutMs);
   void runTimers();
 
   Fd epoll_;

@@ -14,7 +14,6 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "monitor/footprint.h"
 #include "runtime/stage_error.h"
 #include "sys/file.h"
 #include "sys/ns.h"
@@ -433,7 +432,6 @@ void Supervisor::unlock() noexcept {
 void Supervisor::trim() {
   scratch_.release();
   if (log_) log_->trim();
-  shrinkFootprint();
 }
 
 }  // namespace estiba::monitor
