@@ -59,7 +59,7 @@ load lib
 }
 
 @test "isolation: capabilities, seccomp, masked paths, no descriptor and no host directory leaks in" {
-  run e run --rm --name acc-is busybox sh -c 'grep -c "Seccomp:.*2" /proc/self/status; grep CapInh /proc/self/status; ls /proc/self/fd | wc -l; cat /proc/kcore | head -c 1 | wc -c; echo x > /proc/sysrq-trigger'
+  run e run --rm --name acc-is busybox sh -c 'grep -c "Seccomp:.*2" /proc/self/status; grep CapInh /proc/self/status; ls /proc/self/fd | wc -l; cat /proc/kcore | head -c 1 | wc -c; echo x > /proc/sys/kernel/domainname'
   [[ "$output" == *$'1\nCapInh:\t0000000000000000\n'* && "$output" == *'Read-only file system'* ]]
   run e run --rm --name acc-wd -w /proc/self/fd/8 busybox true; [ "$status" -ne 0 ]
   run e run --rm --name acc-mt busybox mount -t tmpfs x /mnt; [ "$status" -ne 0 ]
