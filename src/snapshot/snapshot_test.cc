@@ -271,8 +271,16 @@ TEST_F(SnapshotTest, ROOT_TheRootDirectoryKeepsItsOwnerAndMode) {
   writer.finish();
   archive::StringSource source(out.bytes);
   const LayerId base = layers_.unpack(source, lease).id;
-  const Active active = snapshots_.prepare({base});
   struct stat st {};
+  // What an archive says of "/" is how somebody packed it: as in Docker it does not count.
+  const std::string layer = layers_.pathOf(base);
+  ASSERT_EQ(::stat(layer.c_str(), &st), 0);
+  EXPECT_EQ(st.st_mode & 07777, 0755U);
+  EXPECT_EQ(st.st_uid, 0U);
+  // What the top layer's "/" is, the snapshot's is too.
+  ASSERT_EQ(::chown(layer.c_str(), 7, 8), 0);
+  ASSERT_EQ(::chmod(layer.c_str(), 01777), 0);
+  const Active active = snapshots_.prepare({base});
   ASSERT_EQ(::stat(active.upper().c_str(), &st), 0);
   EXPECT_EQ(st.st_mode & 07777, 01777U);
   EXPECT_EQ(st.st_uid, 7U);
