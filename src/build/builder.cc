@@ -155,6 +155,7 @@ class Build {
       if (asked) fail(Code::not_implemented, "{} is not supported yet", what);
     };
     refuse(request_.squash, "--squash");
+    refuse(request_.check, "--check");
     refuse(!request_.outputType.empty() && request_.outputType != "image" && request_.outputType != "docker",
            "--output type=" + request_.outputType);
     refuse(!request_.platform.empty() && request_.platform != "linux/amd64", "--platform " + request_.platform);

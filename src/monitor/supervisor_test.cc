@@ -536,7 +536,13 @@ TEST_F(SupervisorTest, ThousandAttachesLeaveNoDescriptors) {
 TEST_F(SupervisorTest, SigtermForwardsTheStopSignal) {
   config_.stopSignal = SIGUSR1;
   Monitor m = running("trap 'exit 11' USR1; echo ready; while :; do sleep 0.05; done");
-  ::usleep(100000);
+  const Fd out = m.attach({.logs = true});
+  for (std::string seen; seen.find("ready") == std::string::npos;) {  // the trap is set from here on
+    char buffer[256];
+    const ssize_t n = ::read(out.get(), buffer, sizeof buffer);
+    ASSERT_GT(n, 0);
+    seen.append(buffer, static_cast<size_t>(n));
+  }
   ::kill(monitorPid_, SIGTERM);
   EXPECT_EQ(m.wait({.timeout = 5s})->exitCode, 11);
 }
