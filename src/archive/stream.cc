@@ -51,8 +51,7 @@ void FdSink::write(const void* from, size_t size) {
 }
 
 size_t StringSource::read(void* to, size_t size) {
-  const size_t n = std::min(size, rest_.size());
-  std::memcpy(to, rest_.data(), n);
+  const size_t n = rest_.copy(static_cast<char*>(to), size);
   rest_.remove_prefix(n);
   return n;
 }

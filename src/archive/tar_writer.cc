@@ -18,7 +18,7 @@ bool isAscii(std::string_view text) {
 }
 
 void putText(char* block, TarField f, std::string_view text) {
-  std::memcpy(block + f.offset, text.data(), std::min(text.size(), f.length));
+  text.copy(block + f.offset, f.length);  // memcpy would not take the null of an empty view
 }
 
 /// `length`-1 octal digits and a NUL.
