@@ -105,7 +105,7 @@ int StepProcesses::run(const build::StepProcess& process, const build::StepOutpu
   const Fd wake(::eventfd(0, EFD_CLOEXEC));
   std::stop_callback onStop(stop, [&] { ::eventfd_write(wake.get(), 1); });
   try {
-    auto monitor = launcher_.prepare(std::move(plan));
+    auto [monitor, created] = launcher_.prepare(std::move(plan));
     outWrite.reset();
     errWrite.reset();
     monitor.start();

@@ -70,7 +70,7 @@ void Launcher::writeFiles(const LaunchPlan& plan, const std::vector<net::Endpoin
   writeFile(plan.filesDir + "/resolv.conf", net::resolvConf(text, resolv, path));
 }
 
-monitor::Monitor Launcher::prepare(LaunchPlan plan) {
+Prepared Launcher::prepare(LaunchPlan plan) {
   const std::string id = plan.spec.id;
   const std::string run = ctx_.layout.runDir(id);
   joinNamespaces(plan, plan.spec);
@@ -100,7 +100,7 @@ monitor::Monitor Launcher::prepare(LaunchPlan plan) {
     const Fd netns = openFile(fmt::format("/proc/{}/ns/net", created.pid), O_RDONLY);
     net::attach(endpoint, netns.get());
   }
-  return monitor;
+  return {std::move(monitor), created};
 }
 
 void Launcher::release(const std::string& id) {

@@ -21,13 +21,19 @@ struct LaunchPlan {
   std::array<int, 3> stdio = {-1, -1, -1};
 };
 
+/// A process that exists and does not run yet: Monitor::start() lets it.
+struct Prepared {
+  monitor::Monitor monitor;
+  monitor::Created created;
+};
+
 class Launcher {
  public:
   explicit Launcher(Context& context) : ctx_(context) {}
   /// Writes the bundle, starts the monitor, waits for its first process and connects it to its networks. It does not
   /// run yet: Monitor::start() lets it. Throws runtime::StageError, Error. After a failure nothing is left but the
   /// addresses, which release() frees.
-  monitor::Monitor prepare(LaunchPlan plan);
+  Prepared prepare(LaunchPlan plan);
   /// Frees what prepare() reserved on the host, and the run directory.
   void release(const std::string& id);
 

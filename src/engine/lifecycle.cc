@@ -174,14 +174,13 @@ void Lifecycle::launch(const Record& record) {
     }
   }
   m.stopSignal = signalNumber(config.StopSignal.value_or("SIGTERM"));
-  m.reap = {"estiba", "reap", "--root", ctx_.config.root, "--exec-root", ctx_.config.execRoot, record.id};
+  m.reap = {"/proc/self/exe", "reap", "--root", ctx_.config.root, "--exec-root", ctx_.config.execRoot, record.id};
 
-  auto monitor = launcher_.prepare(std::move(plan));
+  auto [monitor, created] = launcher_.prepare(std::move(plan));
   waiters_->admit(record.id);
   const auto started = monitor.start();
   for (const auto& warning : started.warnings) log::warn("container {}: {}", record.name, warning);
-  const auto state = monitor.state();
-  ctx_.records.setRunning(record.id, state.pid, state.startTime, now());
+  ctx_.records.setRunning(record.id, created.pid, created.startTime, now());
 }
 
 Changed Lifecycle::start(const std::string& ref) {
@@ -203,6 +202,8 @@ Changed Lifecycle::start(const std::string& ref) {
   } catch (const std::exception& e) {
     const int code = startFailureCode(e);
     const std::string message = startFailure(e);
+    const std::string run = ctx_.layout.runDir(record.id);
+    if (monitor::isHeld(run)) monitor::Monitor::at(run).waitGone();
     launcher_.release(record.id);
     ctx_.records.setExited(record.id, before == State::created ? State::created : State::exited, code, false, message,
                            now());
@@ -213,6 +214,8 @@ Changed Lifecycle::start(const std::string& ref) {
   }
   ctx_.events.record("container", "start", record.id, attributesOf(record));
   ctx_.poke(record.id);
+  // It may have ended before its row said that it runs: then nobody else has reaped it.
+  if (monitor::readExit(ctx_.layout.runDir(record.id))) reap(record.id);
   return Changed::yes;
 }
 
@@ -233,7 +236,7 @@ void Lifecycle::finished(const Record& record) {
 void Lifecycle::reap(const std::string& id) {
   auto record = ctx_.records.find(id);
   if (!record) return;
-  if (record->isUp() || record->state == State::starting) finished(*record);
+  if (record->isUp()) finished(*record);  // one that is starting belongs to the engine that starts it
   record = ctx_.records.find(id);
   if (!record || record->state != State::exited) return;
   ctx_.poke(id);
@@ -297,7 +300,7 @@ apitypes::WaitResponse Lifecycle::wait(const std::string& ref, WaitFor condition
         if (condition != WaitFor::removed || !ctx_.records.find(id)) return out;
         continue;
       } catch (const Error& e) {
-        if (e.code() != Code::unavailable) throw;
+        if (e.code() != Code::unavailable && e.code() != Code::not_found) throw;
         started = false;  // its monitor has ended already: the row will tell, or does
       }
     }
@@ -470,8 +473,11 @@ void Lifecycle::remove(const std::string& ref, const RemoveOptions& options) {
 
 void Lifecycle::recover() {
   for (const auto& record : ctx_.records.list()) {
-    const bool up = record.isUp() || record.state == State::starting;
-    if (up && !monitor::isHeld(ctx_.layout.runDir(record.id))) reap(record.id);
+    const bool held = monitor::isHeld(ctx_.layout.runDir(record.id));
+    if (record.isUp() && !held) reap(record.id);
+    if (record.state == State::starting && !held && exists(ctx_.layout.runDir(record.id))) {
+      ctx_.records.setExited(record.id, State::exited, 128, false, "the engine that started it was killed", now());
+    }
     if (record.state == State::removing) {
       ctx_.records.move(record.id, State::removing, State::dead);
       containers_.removeStopped(refresh(record.id), true);

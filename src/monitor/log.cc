@@ -17,27 +17,10 @@ namespace estiba::monitor {
 
 namespace {
 
-constexpr size_t kFlushAt = 256 * 1024;  // enough for one write to be cheap, little enough to stay in the cache
+constexpr size_t kBuffer = 512 * 1024;  // enough for a write(2) to be cheap; only what is used of it is touched
 
 bool isPlain(unsigned char c) {
   return c >= 0x20 && c < 0x80 && c != '"' && c != '\\' && c != '<' && c != '>' && c != '&';
-}
-
-// How many bytes from the start need no escape. The log sees every byte a container writes: 16 at a time.
-size_t plainPrefix(std::string_view text) {
-  size_t i = 0;
-#if defined(__SSE2__)
-  const __m128i space = _mm_set1_epi8(0x20);
-  for (; i + 16 <= text.size(); i += 16) {
-    const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(text.data() + i));
-    __m128i special = _mm_cmplt_epi8(v, space);  // signed: control characters and everything from 0x80
-    for (const char c : {'"', '\\', '<', '>', '&'})
-      special = _mm_or_si128(special, _mm_cmpeq_epi8(v, _mm_set1_epi8(c)));
-    if (const int mask = _mm_movemask_epi8(special)) return i + static_cast<size_t>(__builtin_ctz(mask));
-  }
-#endif
-  while (i < text.size() && isPlain(static_cast<unsigned char>(text[i]))) ++i;
-  return i;
 }
 
 // The length of the well-formed UTF-8 sequence at the start (RFC 3629: no overlong forms, no surrogates); 0: none.
@@ -57,49 +40,82 @@ size_t utf8Length(std::string_view t) {
   return 0;
 }
 
-// Escapes what stands at the start; returns how many bytes that was.
-size_t appendEscape(std::string& out, std::string_view text) {
+char* put(char* out, std::string_view text) {
+  std::memcpy(out, text.data(), text.size());
+  return out + text.size();
+}
+
+// Writes the escape of what stands at the start of `text` and drops it from there.
+char* putEscape(char* out, std::string_view& text) {
   constexpr char kHex[] = "0123456789abcdef";
   const auto c = static_cast<unsigned char>(text[0]);
+  size_t used = 1;
   if (c >= 0x80) {
-    const size_t n = utf8Length(text);
-    if (n == 0) return out += "\\ufffd", 1;
-    if (text.starts_with("\xE2\x80\xA8")) return out += "\\u2028", n;  // Go escapes what JavaScript cannot take
-    if (text.starts_with("\xE2\x80\xA9")) return out += "\\u2029", n;
-    return out.append(text.substr(0, n)), n;
+    used = utf8Length(text);
+    if (used == 0) {
+      out = put(out, "\\ufffd");
+      used = 1;
+    } else if (text.starts_with("\xE2\x80\xA8")) {  // Go escapes what JavaScript cannot take
+      out = put(out, "\\u2028");
+    } else if (text.starts_with("\xE2\x80\xA9")) {
+      out = put(out, "\\u2029");
+    } else {
+      out = put(out, text.substr(0, used));
+    }
+  } else if (c == '"' || c == '\\') {
+    *out++ = '\\';
+    *out++ = static_cast<char>(c);
+  } else if (c == '\n' || c == '\r') {
+    *out++ = '\\';
+    *out++ = c == '\n' ? 'n' : 'r';
+  } else {
+    out = put(out, "\\u00");
+    *out++ = kHex[c >> 4];
+    *out++ = kHex[c & 15];
   }
-  switch (c) {
-    case '"':
-      out += "\\\"";
-      break;
-    case '\\':
-      out += "\\\\";
-      break;
-    case '\n':
-      out += "\\n";
-      break;
-    case '\r':
-      out += "\\r";
-      break;
-    default:
-      out += "\\u00";
-      out += kHex[c >> 4];
-      out += kHex[c & 15];
+  text.remove_prefix(used);
+  return out;
+}
+
+// The longest an escaped text gets, with room to store past its end.
+constexpr size_t escapedRoom(size_t size) {
+  return 6 * size + 16;
+}
+
+// The log sees every byte that a container writes: 16 at a time are looked at and copied.
+char* putEscaped(char* out, std::string_view text) {
+  while (!text.empty()) {
+#if defined(__SSE2__)
+    const __m128i space = _mm_set1_epi8(0x20);
+    while (text.size() >= 16) {
+      const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(text.data()));
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(out), v);
+      __m128i special = _mm_cmplt_epi8(v, space);  // signed: control characters and everything from 0x80
+      for (const char c : {'"', '\\', '<', '>', '&'}) {
+        special = _mm_or_si128(special, _mm_cmpeq_epi8(v, _mm_set1_epi8(c)));
+      }
+      const int mask = _mm_movemask_epi8(special);
+      const size_t plain = mask == 0 ? 16 : static_cast<size_t>(__builtin_ctz(static_cast<unsigned>(mask)));
+      out += plain;
+      text.remove_prefix(plain);
+      if (mask != 0) break;
+    }
+#endif
+    while (!text.empty() && isPlain(static_cast<unsigned char>(text[0]))) {
+      *out++ = text[0];
+      text.remove_prefix(1);
+    }
+    while (!text.empty() && !isPlain(static_cast<unsigned char>(text[0]))) out = putEscape(out, text);
   }
-  return 1;
+  return out;
 }
 
 }  // namespace
 
 void appendJsonEscaped(std::string& out, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const size_t plain = plainPrefix(bytes);
-    out.append(bytes.substr(0, plain));
-    bytes.remove_prefix(plain);
-    while (!bytes.empty() && !isPlain(static_cast<unsigned char>(bytes[0]))) {
-      bytes.remove_prefix(appendEscape(out, bytes));
-    }
-  }
+  const size_t before = out.size();
+  out.resize(before + escapedRoom(bytes.size()));
+  out.resize(static_cast<size_t>(putEscaped(out.data() + before, bytes) - out.data()));
 }
 
 JsonFileLog::JsonFileLog(const LogConfig& config) : config_(config) {
@@ -141,42 +157,48 @@ void JsonFileLog::finish(StreamId stream, Time time) {
   flush();
 }
 
+void JsonFileLog::stamp(Time time) {
+  if (stampOf_ == time) return;
+  stampOf_ = time;
+  const std::string end = fmt::format("\",{}\"time\":\"{}\"}}\n", attrs_, rfc3339Nano(time));
+  tails_[0] = "\",\"stream\":\"stdout" + end;
+  tails_[1] = "\",\"stream\":\"stderr" + end;
+}
+
 void JsonFileLog::emit(StreamId stream, std::string_view text, bool newline, Time time, Pending& pending) {
+  constexpr std::string_view kHead = "{\"log\":\"", kNewline = "\\n";
   const Time stamped = pending.firstPart.ns != 0 ? pending.firstPart : time;
   pending.firstPart = newline ? Time{} : stamped;
-  if (stampOf_ != stamped) {
-    stamp_ = rfc3339Nano(stamped);
-    stampOf_ = stamped;
-  }
-  if (config_.maxSize > 0 && size_ + out_.size() >= static_cast<uint64_t>(config_.maxSize)) rotate();
-  if (out_.size() >= kFlushAt) flush();
-  out_ += "{\"log\":\"";
-  appendJsonEscaped(out_, text);
-  if (newline) out_ += "\\n";
-  out_ += stream == StreamId::err ? "\",\"stream\":\"stderr\"," : "\",\"stream\":\"stdout\",";
-  out_ += attrs_;
-  out_ += "\"time\":\"";
-  out_ += stamp_;
-  out_ += "\"}\n";
+  stamp(stamped);
+  const std::string& tail = tails_[stream == StreamId::err ? 1 : 0];
+  if (config_.maxSize > 0 && size_ + used_ >= static_cast<uint64_t>(config_.maxSize)) rotate();
+  const size_t room = kHead.size() + escapedRoom(text.size()) + kNewline.size() + tail.size();
+  if (used_ > 0 && used_ + room > kBuffer) flush();
+  if (!out_ || room > kBuffer) out_ = std::make_unique_for_overwrite<char[]>(std::max(room, kBuffer));
+  char* end = put(out_.get() + used_, kHead);
+  end = putEscaped(end, text);
+  if (newline) end = put(end, kNewline);
+  end = put(end, tail);
+  used_ = static_cast<size_t>(end - out_.get());
   ++outLines_;
 }
 
 void JsonFileLog::flush() {
-  std::string_view rest = out_;
-  while (!rest.empty() && file_) {
-    const ssize_t n = ::write(file_.get(), rest.data(), rest.size());
+  size_t written = 0;
+  while (written < used_ && file_) {
+    const ssize_t n = ::write(file_.get(), out_.get() + written, used_ - written);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) break;
-    rest.remove_prefix(static_cast<size_t>(n));
+    written += static_cast<size_t>(n);
   }
-  if (rest.empty()) {
-    size_ += out_.size();
+  if (written == used_) {
+    size_ += used_;
   } else {
     lost_ += outLines_;
     // A half line would spoil the next one: back to where the file was whole.
-    if (file_ && rest.size() != out_.size() && ::ftruncate(file_.get(), static_cast<off_t>(size_)) != 0) file_.reset();
+    if (file_ && written > 0 && ::ftruncate(file_.get(), static_cast<off_t>(size_)) != 0) file_.reset();
   }
-  out_.clear();
+  used_ = 0;
   outLines_ = 0;
 }
 
@@ -194,7 +216,7 @@ void JsonFileLog::rotate() {
 }
 
 void JsonFileLog::trim() {
-  out_.shrink_to_fit();
+  out_.reset();
   for (Pending& pending : pending_) {
     if (pending.text.empty()) pending.text.shrink_to_fit();
   }

@@ -5,6 +5,7 @@
 // and its copier (documented behaviour), Go's JSON escapes (< > & as \u00XX, invalid UTF-8 as \ufffd).
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -42,6 +43,7 @@ class JsonFileLog {
     Time firstPart;  ///< of the line's parts so far; 0: none was written. All parts carry the first one's time.
   };
   void emit(StreamId stream, std::string_view text, bool newline, Time time, Pending& pending);
+  void stamp(Time time);
   void flush();
   void rotate();
   void openFile(int flags);
@@ -50,11 +52,12 @@ class JsonFileLog {
   std::string attrs_;  ///< `"attrs":{…},` or nothing
   Fd file_;
   uint64_t size_ = 0;
-  std::string out_;
+  std::unique_ptr<char[]> out_;
+  size_t used_ = 0;  ///< of out_
   uint64_t outLines_ = 0, lost_ = 0;
   Pending pending_[2];
   Time stampOf_{-1};
-  std::string stamp_;
+  std::string tails_[2];  ///< what follows a line's text: stdout's, stderr's
 };
 
 }  // namespace estiba::monitor

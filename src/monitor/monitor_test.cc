@@ -249,6 +249,15 @@ TEST_F(MonitorTest, ROOT_AStepIsUnmountedWhenItsEndIsTold) {
   }));
 }
 
+TEST_F(MonitorTest, ROOT_AVolatileContainerCanBeStartedAgain) {
+  config_.rootfs.volatile_ = true;
+  for (int i = 0; i < 2; ++i) {
+    Monitor m = running("echo x >> /made; wc -l < /made");
+    EXPECT_EQ(end(m).exitCode, 0);
+  }
+  EXPECT_EQ(logged(), "1\n2\n");
+}
+
 TEST_F(MonitorTest, ROOT_120LayersByContextAndByPage) {
   config_.rootfs.lowers.clear();
   for (int i = 0; i < 120; ++i) {

@@ -135,6 +135,9 @@ Fd makeRootfs(const RootfsConfig& c) {
 
 void mountRootfs(const RootfsConfig& config, const std::string& target) {
   makeDir(target, 0755);
+  // The kernel's mark that a volatile mount was here once, which forbids another one. Nothing but a crash of the host
+  // loses what was written, and after that nobody starts on a volatile directory again.
+  if (config.volatile_ && !config.work.empty()) removeTree(config.work + "/work/incompat");
   if (const Fd mount = makeRootfs(config)) return attachMount(mount.get(), target);
   mountOverlayByPage(config, target);
 }

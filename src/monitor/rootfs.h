@@ -17,7 +17,7 @@ void enterPeerMounts(const std::string& target);
 /// The container's root file system, detached (an O_PATH directory). overlay with any number of lower directories;
 /// index, redirect_dir, metacopy and xino are off. Source: kernel filesystems/overlayfs.
 Fd makeRootfs(const RootfsConfig& config);
-/// makeRootfs(), attached to the directory `target`.
+/// makeRootfs(), attached to the directory `target`. A volatile upper directory may be used again after its unmount.
 void mountRootfs(const RootfsConfig& config, const std::string& target);
 
 /// For kernels without `lowerdir+` (before 6.8): mount(2), whose options are one page, with short names that are links

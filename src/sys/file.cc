@@ -140,11 +140,15 @@ void removeTreeAt(int dirFd, const std::string& name) {
   if (errno != EISDIR && errno != EPERM) throw SysError(errno, fmt::format("remove '{}'", name));
   if (::unlinkat(dirFd, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return;
   if (errno != ENOTEMPTY && errno != EEXIST) throw SysError(errno, fmt::format("remove directory '{}'", name));
-  {
-    const Fd dir = openAt(dirFd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    for (const auto& item : listDirFd(dir.get(), name)) removeTreeAt(dir.get(), item);
+  // Somebody may be adding to it, or removing it as well: a few rounds settle that.
+  for (int round = 0;; ++round) {
+    {
+      const Fd dir = openAt(dirFd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+      for (const auto& item : listDirFd(dir.get(), name)) removeTreeAt(dir.get(), item);
+    }
+    if (::unlinkat(dirFd, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return;
+    if (errno != ENOTEMPTY || round >= 8) throw SysError(errno, fmt::format("remove directory '{}'", name));
   }
-  sys([&] { return ::unlinkat(dirFd, name.c_str(), AT_REMOVEDIR); }, "remove directory '{}'", name);
 }
 
 void removeTree(const std::string& path) {
