@@ -14,7 +14,7 @@ namespace {
 template <size_t N>
 void put(char (&to)[N], std::string_view from) {
   const size_t n = std::min(from.size(), N - 1);
-  std::memcpy(to, from.data(), n);
+  if (n > 0) std::memcpy(to, from.data(), n);  // an empty view may have no address
   to[n] = '\0';
 }
 
