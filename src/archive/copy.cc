@@ -361,7 +361,7 @@ std::string followLast(const RootDir& root, std::string path) {
       continue;
     }
     const Fd dir = root.openPath(parentOf(path), O_PATH | O_DIRECTORY);
-    path = "/" + pathInside(root.fd(), dir.get()) + "/" + text;
+    path = fmt::format("/{}/{}", pathInside(root.fd(), dir.get()), text);
   }
   fail(Code::invalid, "too many links at '{}'", path);
 }
