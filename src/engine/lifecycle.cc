@@ -464,6 +464,7 @@ void Lifecycle::remove(const std::string& ref, const RemoveOptions& options) {
     }
     ctx_.records.setStoppedByUser(record.id, true);
     signalAndWait(record, SIGKILL, milliseconds(-1));
+    reap(record.id);  // of one whose monitor was killed nobody has told
     const auto left = ctx_.records.find(record.id);
     if (!left) return;  // --rm took it
     record = *left;
