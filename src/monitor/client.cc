@@ -4,8 +4,8 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
-#include <sys/inotify.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/text.h"
 #include "monitor/door.h"
 #include "monitor/sealed_exe.h"
 #include "sys/file.h"
@@ -307,9 +308,9 @@ std::optional<ExitRecord> Monitor::wait(const WaitOptions& o) const {
 void Monitor::reaped(int connection) const {
   try {
     sendRequest(connection, {.op = "reaped"}, runDir_);
-  } catch (const Error&) {  // it was killed meanwhile: there is nobody left to tell
+    waitReadable(connection, deadlineAfter(kAnswerTime), {});  // its end: everything is released
+  } catch (const Error&) {                                     // it was killed meanwhile: there is nobody left to tell
   }
-  waitGone();
 }
 
 Fd Monitor::rootfs() const {
@@ -327,19 +328,19 @@ void Monitor::resume() const {
 }
 
 bool Monitor::waitGone(std::chrono::milliseconds timeout) const {
-  if (!isHeld(runDir_)) return true;
-  const Fd watch(sys([] { return ::inotify_init1(IN_CLOEXEC | IN_NONBLOCK); }, "create inotify"));
-  if (::inotify_add_watch(watch.get(), (runDir_ + "/" + kPidFile).c_str(), IN_CLOSE_WRITE) < 0) return true;
   const auto deadline = monotonic() + timeout;
-  bool closed = false;
   while (isHeld(runDir_)) {
-    // The lock of one that was killed goes a moment after its file was closed.
-    const auto until = closed ? std::min(deadline, monotonic() + std::chrono::milliseconds(1)) : deadline;
-    closed = waitReadable(watch.get(), until, {}) || closed;
-    char events[512];
-    while (::read(watch.get(), events, sizeof events) > 0) {
+    const auto pid = parseUint(trim(tryReadFile(runDir_ + "/" + kPidFile, 64).value_or("")));
+    const Fd process(pid ? static_cast<int>(::syscall(SYS_pidfd_open, *pid, 0)) : -1);
+    if (monotonic() >= deadline) return false;
+    // It may release everything and live on for a client that reads slowly: looked at now and then. (Not inotify: to
+    // close one costs a grace period.)
+    const auto slice = std::min(deadline, monotonic() + std::chrono::milliseconds(20));
+    if (process) {
+      waitReadable(process.get(), slice, {});
+    } else {
+      ::poll(nullptr, 0, 1);
     }
-    if (monotonic() >= deadline) return !isHeld(runDir_);
   }
   return true;
 }

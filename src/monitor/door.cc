@@ -159,6 +159,12 @@ bool Door::allFlushed() const {
   return std::all_of(connections_.begin(), connections_.end(), [](const Connection& c) { return c.out_.empty(); });
 }
 
+void Door::endWaiters() {
+  for (const Connection& connection : connections_) {
+    if (connection.waits && connection.out_.empty()) ::shutdown(connection.fd(), SHUT_RDWR);
+  }
+}
+
 void Door::onReady(It it, uint32_t events) {
   if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 && !readLines(it)) return drop(it);
   if (it->taken_) return drop(it);

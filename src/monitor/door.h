@@ -60,6 +60,8 @@ class Door {
   /// Sends queued answers and watches for room for the rest; after answers given outside of the handler.
   void flush(Connection& connection);
   bool allFlushed() const;
+  /// Ends the connections that were told the container's end: it is released, they wait for nothing more.
+  void endWaiters();
 
  private:
   using It = std::list<Connection>::iterator;

@@ -204,6 +204,8 @@ void JsonFileLog::flush() {
 
 void JsonFileLog::rotate() {
   flush();
+  // Unlinked first: a rename over a file makes ext4 write the renamed one to the disk, of what may be gone in a moment.
+  if (config_.maxFile > 1) ::unlink(fmt::format("{}.{}", config_.path, config_.maxFile - 1).c_str());
   for (int i = config_.maxFile - 1; i >= 1; --i) {
     const std::string from = i == 1 ? config_.path : fmt::format("{}.{}", config_.path, i - 1);
     ::rename(from.c_str(), fmt::format("{}.{}", config_.path, i).c_str());  // missing ones are fine

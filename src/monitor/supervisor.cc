@@ -419,6 +419,7 @@ void Supervisor::finishIfOver() {
   }
   reapDone_ = true;
   unlock();
+  door_->endWaiters();
   if ((stdio_ && stdio_->clientCount() > 0) || execs_->busy() || !door_->allFlushed()) return;
   loop_.stop();
 }
