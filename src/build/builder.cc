@@ -496,7 +496,7 @@ class Build {
   image::Accounts accountsOf(const StageState& state) {
     if (state.layers.empty()) return {};
     const RootDir root(s_.images.snapshots().mountReadOnly(state.layers), "stage");
-    return image::readAccounts({&root});
+    return image::readAccounts(root);
   }
 
   void workdirStep(const std::string& path, const Instruction& raw, StageState& state, const std::string& shown,

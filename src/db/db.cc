@@ -15,6 +15,11 @@ Connection::Connection(const std::string& path) : path_(path) {
     fail(Code::internal, "open database '{}': {}", path, why);
   }
   ::sqlite3_busy_timeout(db_, 30'000);
+  // The last to close would move the log into the file, sync both and unlink it: a commitment of milliseconds at the end
+  // of every command. The log stays, is read again at the next open, and moved when it has grown (checkpoint()).
+  ::sqlite3_db_config(db_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  int persist = 1;
+  ::sqlite3_file_control(db_, "main", SQLITE_FCNTL_PERSIST_WAL, &persist);
   try {
     exec("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON");
   } catch (...) {
@@ -68,6 +73,10 @@ Statement Connection::prepare(std::string_view sql) {
 
 int64_t Connection::lastInsertId() const noexcept {
   return ::sqlite3_last_insert_rowid(db_);
+}
+
+void Connection::checkpoint() {
+  exec("PRAGMA wal_checkpoint(TRUNCATE)");
 }
 
 void Connection::setDurable(bool durable) {

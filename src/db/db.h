@@ -109,6 +109,8 @@ class Connection {
   int64_t lastInsertId() const noexcept;
   /// A later write in this connection waits for the disk (synchronous FULL), or not.
   void setDurable(bool durable);
+  /// Moves what the write-ahead log holds into the database file, as far as no reader needs it, and waits for the disk.
+  void checkpoint();
   const std::string& path() const noexcept { return path_; }
 
  private:
@@ -123,6 +125,7 @@ class Connection {
 class Pool {
  public:
   explicit Pool(std::string path) : path_(std::move(path)) {}
+  explicit Pool(std::unique_ptr<Connection> first) : path_(first->path()) { put(std::move(first)); }
   /// A connection for the caller's use until the lease goes; open ones are reused.
   class Lease {
    public:

@@ -77,14 +77,9 @@ int StepProcesses::run(const build::StepProcess& process, const build::StepOutpu
   in.hostname = process.hostname;
   in.host = process.limits;
   in.host.ExtraHosts = process.extraHosts;
-  {
-    // The step's own root decides who USER is: the topmost file, or whiteout, counts.
-    std::vector<RootDir> trees;
-    for (const auto& lower : process.root.lowers) trees.push_back(RootDir::open(lower));
-    std::vector<const RootDir*> topmostFirst;
-    for (const auto& tree : trees) topmostFirst.push_back(&tree);
-    in.user = image::resolveUser(image::readAccounts(topmostFirst), process.user, {});
-  }
+  // The step's own root decides who USER is.
+  const auto mountRoot = [&] { return ctx_.snapshots.mountReadOnly(process.root.lowers); };
+  in.user = image::resolveUser(image::readAccounts(process.root.lowers, mountRoot), process.user, {});
   in.args = process.args;
   in.env = container::completeEnv(process.env, process.hostname, false, in.user.home);
   std::erase_if(in.env, [](const auto& item) { return item.starts_with("HOSTNAME="); });

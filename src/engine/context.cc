@@ -2,6 +2,7 @@
 
 #include "engine/execs.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -41,9 +42,10 @@ const std::vector<db::Schema>& schemas() {
 }
 
 // The tables are there before the first service looks at them.
-std::string migrated(const std::string& path) {
-  db::Connection(path).migrate(schemas());
-  return path;
+std::unique_ptr<db::Connection> migrated(const std::string& path) {
+  auto connection = std::make_unique<db::Connection>(path);
+  connection->migrate(schemas());
+  return connection;
 }
 
 net::Options netOptions(const Config& config) {
@@ -74,7 +76,12 @@ const container::HostFacts& Context::hostFacts(bool withDevices) {
   return *facts;
 }
 
-bool Context::hasTrash() const { return !listDir(config.root + "/trash").empty(); }
+bool Context::needsSweep() const {
+  constexpr off_t kLongLog = 512 * 1024;  // its pages are read, and summed, by the next command that opens the database
+  struct stat st{};
+  return (::stat((layout.database() + "-wal").c_str(), &st) == 0 && st.st_size > kLongLog) ||
+         !listDir(config.root + "/trash").empty();
+}
 
 void Context::poke(const std::string& containerId) noexcept {
   try {

@@ -42,8 +42,9 @@ class Context {
 
   /// Read once. `withDevices`: with the host's device nodes.
   const container::HostFacts& hostFacts(bool withDevices);
-  /// Whether something was thrown away that is still to be deleted (Layers::emptyTrash).
-  bool hasTrash() const;
+  /// Whether housekeeping is due that no command should wait for: something was thrown away that is still to be deleted
+  /// (Layers::emptyTrash), or the database's log has grown.
+  bool needsSweep() const;
   /// Tells those who wait for this container (WaitFor, attach before start) that its row has changed.
   void poke(const std::string& containerId) noexcept;
   /// A directory with the mount points that every container needs (/proc, /etc/hosts …): it lies on top of the image's

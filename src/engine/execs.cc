@@ -84,7 +84,7 @@ Fd Execs::start(const std::string& id, const apitypes::ExecStart& options) {
   const RootDir root(openFile(fmt::format("/proc/{}/root", record.pid), O_PATH | O_DIRECTORY), record.name);
   const std::string userSpec = config.User.empty() ? record.body.config.User : config.User;
   const auto& host = record.body.host;
-  const auto user = image::resolveUser(image::readAccounts({&root}), userSpec,
+  const auto user = image::resolveUser(image::readAccounts(root), userSpec,
                                            host.GroupAdd ? *host.GroupAdd : std::vector<std::string>{});
   container::SpecInput in;
   in.id = record.id;

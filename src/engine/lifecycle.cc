@@ -128,17 +128,18 @@ void Lifecycle::launch(const Record& record) {
   plan.filesDir = ctx_.layout.containerDir(record.id);
   const auto mounts = ctx_.snapshots.mounts(record.snapshot);
   container::SpecInput& in = plan.spec;
-  {
+  const auto mountImage = [&] {
     const auto layers = ctx_.snapshots.layersOf(record.snapshot);
-    const RootDir image(
-        layers.empty() ? openFile(mounts.upper, O_PATH | O_DIRECTORY) : ctx_.snapshots.mountReadOnly(layers),
-        "image of " + record.name);
-    const std::vector<std::string> groups = host.GroupAdd ? *host.GroupAdd : std::vector<std::string>{};
+    return layers.empty() ? openFile(mounts.upper, O_PATH | O_DIRECTORY) : ctx_.snapshots.mountReadOnly(layers);
+  };
+  {
     // What an earlier run wrote to /etc/passwd counts at the next start.
-    const RootDir upper = RootDir::open(mounts.upper);
-    in.user = image::resolveUser(image::readAccounts({&upper, &image}), config.User, groups);
-    prepareMounts(ctx_, record, image);
+    std::vector<std::string> stack = {mounts.upper};
+    stack.insert(stack.end(), mounts.lowers.begin(), mounts.lowers.end());
+    const std::vector<std::string> groups = host.GroupAdd ? *host.GroupAdd : std::vector<std::string>{};
+    in.user = image::resolveUser(image::readAccounts(stack, mountImage), config.User, groups);
   }
+  prepareMounts(ctx_, record, mountImage);
   in.id = record.id;
   in.hostname = config.Hostname;
   in.domainname = config.Domainname;
@@ -240,7 +241,12 @@ void Lifecycle::reap(const std::string& id) {
   record = ctx_.records.find(id);
   if (!record || record->state != State::exited) return;
   ctx_.poke(id);
-  if (record->body.host.AutoRemove) containers_.removeStopped(*record, true);
+  if (!record->body.host.AutoRemove) return;
+  try {
+    containers_.removeStopped(*record, true);
+  } catch (const Error& e) {
+    if (e.code() != Code::conflict) throw;  // who waits, who started it and the monitor's own reaper may all come here
+  }
 }
 
 apitypes::WaitResponse Lifecycle::wait(const std::string& ref, WaitFor condition, int goneFd,

@@ -196,12 +196,16 @@ std::vector<MountPoint> resolveMounts(Context& context, const apitypes::Containe
   return resolver.take();
 }
 
-void prepareMounts(Context& context, const container::Record& record, const RootDir& image) {
+void prepareMounts(Context& context, const container::Record& record, const std::function<Fd()>& mountImage) {
+  std::optional<RootDir> image;
   for (const auto& m : record.body.mounts) {
     if (m.Type == "bind") {
       if (!exists(m.Source)) makeDirs(m.Source, 0755);
     } else if (m.Type == "volume") {
-      context.volumes.fillFrom(context.volumes.get(*m.Name), image, m.Destination);
+      const auto volume = context.volumes.get(*m.Name);
+      if (!listDir(volume.mountpoint).empty()) continue;
+      if (!image) image.emplace(mountImage(), "image of " + record.name);
+      context.volumes.fillFrom(volume, *image, m.Destination);
     }
   }
 }

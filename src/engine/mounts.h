@@ -1,6 +1,7 @@
 #pragma once
 // -v, --mount, --tmpfs, --volumes-from and VOLUME: what a container sees of volumes and of the host.
 
+#include <functional>
 #include <vector>
 
 #include "apitypes/container.h"
@@ -13,7 +14,7 @@ std::vector<apitypes::MountPoint> resolveMounts(Context& context, const apitypes
                                                 const apitypes::HostConfig& host);
 
 /// Binds whose source is missing are made (the -v form), volumes that are empty get the image's content.
-/// `image` is the container's root file system as the image has it.
-void prepareMounts(Context& context, const container::Record& record, const RootDir& image);
+/// `mountImage` gives the container's root file system as the image has it, where a volume needs it.
+void prepareMounts(Context& context, const container::Record& record, const std::function<Fd()>& mountImage);
 
 }  // namespace estiba::engine

@@ -1,5 +1,8 @@
 #include "image/user.h"
 
+#include <fcntl.h>
+#include <sys/xattr.h>
+
 #include <algorithm>
 #include <optional>
 
@@ -23,12 +26,35 @@ std::vector<std::vector<std::string>> entries(const std::string& text, size_t fi
   return out;
 }
 
-std::string readFirst(const std::vector<const RootDir*>& trees, const std::string& path) {
-  for (const RootDir* tree : trees) {
-    const auto st = tree->stat(path);
-    if (!st) continue;
-    if (!S_ISREG(st->st_mode)) return "";  // a whiteout, or nothing that could be read safely
-    return tree->tryRead(path, kMaxFile).value_or("");
+std::string readIn(const RootDir& root, const std::string& path) {
+  const auto st = root.stat(path);
+  if (!st || !S_ISREG(st->st_mode)) return "";  // nothing that could be read safely
+  return root.tryRead(path, kMaxFile).value_or("");
+}
+
+bool isWhiteout(const struct stat& st) {
+  return S_ISCHR(st.st_mode) && st.st_rdev == 0;
+}
+
+bool isOpaque(const RootDir& tree, const std::string& directory) {
+  char value = 0;
+  const Fd fd = tree.openPath(directory, O_RDONLY | O_DIRECTORY);
+  return ::fgetxattr(fd.get(), "trusted.overlay.opaque", &value, 1) == 1 && value == 'y';
+}
+
+// What overlayfs would show of /etc/NAME; nullopt where a link is on the way, which may lead into another layer.
+std::optional<std::string> readStacked(const std::vector<RootDir>& topmostFirst, const std::string& name) {
+  for (const RootDir& tree : topmostFirst) {
+    const auto etc = tree.lstat("/etc");
+    if (!etc) continue;
+    if (isWhiteout(*etc)) return "";
+    if (!S_ISDIR(etc->st_mode)) return std::nullopt;
+    if (const auto file = tree.lstat("/etc/" + name)) {
+      if (isWhiteout(*file)) return "";
+      if (!S_ISREG(file->st_mode)) return std::nullopt;
+      return tree.tryRead("/etc/" + name, kMaxFile).value_or("");
+    }
+    if (isOpaque(tree, "/etc")) return "";
   }
   return "";
 }
@@ -52,8 +78,17 @@ uint32_t groupId(const std::vector<std::vector<std::string>>& groups, const std:
 
 }  // namespace
 
-Accounts readAccounts(const std::vector<const RootDir*>& topmostFirst) {
-  return {readFirst(topmostFirst, "/etc/passwd"), readFirst(topmostFirst, "/etc/group")};
+Accounts readAccounts(const RootDir& root) {
+  return {readIn(root, "/etc/passwd"), readIn(root, "/etc/group")};
+}
+
+Accounts readAccounts(const std::vector<std::string>& topmostFirst, const std::function<Fd()>& mount) {
+  std::vector<RootDir> trees;
+  for (const auto& layer : topmostFirst) trees.push_back(RootDir::open(layer));
+  const auto passwd = readStacked(trees, "passwd");
+  const auto group = readStacked(trees, "group");
+  if (passwd && group) return {*passwd, *group};
+  return readAccounts(RootDir(mount(), "image"));
 }
 
 User resolveUser(const Accounts& accounts, const std::string& spec, const std::vector<std::string>& extraGroups) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -20,8 +21,11 @@ struct Accounts {
   std::string passwd, group;
 };
 
-/// From a stack of trees, topmost first: the first that has the file, or its whiteout, decides.
-Accounts readAccounts(const std::vector<const RootDir*>& topmostFirst);
+/// Of a whole root file system.
+Accounts readAccounts(const RootDir& root);
+/// Of a stack of overlayfs layers, topmost first. `mount` (the stack, mounted) is called only where links are on the way:
+/// mounting waits for a grace period of the kernel when it is undone.
+Accounts readAccounts(const std::vector<std::string>& topmostFirst, const std::function<Fd()>& mount);
 
 /// Who "user", "uid", "user:group", "uid:gid" or "" (root) is, by the root file system's own files (no
 /// name service of the host or the image is ever asked). A number is a uid

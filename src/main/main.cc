@@ -1,5 +1,6 @@
 // One executable, several roles: looks at how it was called and takes one.
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -48,10 +49,10 @@ class InProcessEngine {
   }
 
  private:
-  // What was thrown away is deleted by a process of its own, after the command: deleting takes long.
+  // A process of its own deletes what was thrown away, and moves the database's log, after the command: both take long.
   void sweepLater() noexcept {
     try {
-      if (!engine_->context.hasTrash()) return;
+      if (!engine_->context.needsSweep()) return;
       const Fd null = openFile("/dev/null", O_RDWR);
       SpawnOptions options;
       options.path = "/proc/self/exe";
@@ -100,10 +101,11 @@ int reapMain(int argc, char** argv) {
   return 0;
 }
 
-// estiba sweep ROOT: deletes what earlier commands threw away.
+// estiba sweep ROOT: the housekeeping that earlier commands did not wait for.
 int sweepMain(const std::string& root) {
   db::Pool pool(root + "/estiba.db");
   snapshot::Layers(pool, root).emptyTrash();
+  pool.get()->checkpoint();
   return 0;
 }
 
@@ -113,6 +115,9 @@ int roleMain(int argc, char** argv) {
   if (role == "reap") return reapMain(argc, argv);
   if (role == "sweep" && argc == 3) return sweepMain(argv[2]);
   ::signal(SIGPIPE, SIG_IGN);
+  // A thread per connection, few at a time: one heap that grows in large steps spares each an arena of its own.
+  ::mallopt(M_ARENA_MAX, 2);
+  ::mallopt(M_TOP_PAD, 1 << 20);
   std::vector<std::string> args(argv, argv + argc);
   std::string program = args.empty() ? "estiba" : args[0].substr(args[0].rfind('/') + 1);
   if (program != "docker") program = "estiba";

@@ -354,7 +354,8 @@ void Supervisor::ended() {
 void Supervisor::writeExit() {
   if (isStep()) return;  // its result goes to the engine, or nowhere
   try {
-    writeFileAtomic(runDir_ + "/" + kExitFile, dumpJsonOf(exit_) + "\n", 0600);
+    // Not synced: after a crash of the host no container runs, and the engine knows that by the boot, not by this file.
+    writeFileAtomic(runDir_ + "/" + kExitFile, dumpJsonOf(exit_) + "\n", 0600, /*durable=*/false);
   } catch (const std::exception& error) {
     log::error("container {}: {}", config_.id, error.what());
   }

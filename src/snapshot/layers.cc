@@ -288,8 +288,11 @@ std::vector<Layer> Layers::collect(const std::vector<LayerId>& ids) {
 
 void Layers::throwAway(const std::string& path) {
   const std::string target = root_ + "/trash/" + randomHex(16);
-  if (::rename(path.c_str(), target.c_str()) == 0 || errno == ENOENT) return;
-  throw SysError(errno, fmt::format("rename '{}' to '{}'", path, target));
+  if (::rename(path.c_str(), target.c_str()) != 0) {
+    if (errno == ENOENT) return;
+    throw SysError(errno, fmt::format("rename '{}' to '{}'", path, target));
+  }
+  removeSmallTree(target);  // the rest is left to emptyTrash()
 }
 
 void Layers::emptyTrash(std::stop_token stop) {

@@ -313,7 +313,10 @@ Usage Snapshotter::usage(const std::string& id) const {
 }
 
 Fd Snapshotter::mountReadOnly(const std::vector<LayerId>& layers) const {
-  const auto lowers = layers_.lowers(layers);
+  return mountReadOnly(layers_.lowers(layers));
+}
+
+Fd Snapshotter::mountReadOnly(const std::vector<std::string>& lowers) const {
   try {
     return mountLowers(lowers);
   } catch (const SysError& e) {

@@ -97,6 +97,8 @@ class Snapshotter {
   /// A detached read-only mount of a stack (bottom first; not empty): paths under /proc/self/fd/N, or openat. Gone with
   /// the descriptor. The layers are to be held meanwhile.
   Fd mountReadOnly(const std::vector<LayerId>& layers) const;
+  /// The same of directories, topmost first.
+  Fd mountReadOnly(const std::vector<std::string>& lowers) const;
 
   /// After a crash: finishes freezes, sweeps directories without a row that nobody is making, and all that
   /// Layers::recover does. Returns the names of what was swept.

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -135,24 +136,51 @@ std::vector<std::string> listDirFd(int dirFd, std::string_view name) {
   return namesIn(openAt(dirFd, ".", O_RDONLY | O_DIRECTORY), name);
 }
 
-void removeTreeAt(int dirFd, const std::string& name) {
-  if (::unlinkat(dirFd, name.c_str(), 0) == 0 || errno == ENOENT) return;
+namespace {
+
+// How much may be removed; nothing where there is no end to it.
+struct Budget {
+  size_t entries = 0;
+  off_t fileBytes = 0;
+};
+
+bool removeWithin(int dirFd, const std::string& name, Budget* budget) {
+  if (budget != nullptr) {
+    struct stat st{};
+    if (::fstatat(dirFd, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT) return true;
+    if (budget->entries == 0 || (S_ISREG(st.st_mode) && st.st_size > budget->fileBytes)) return false;
+    --budget->entries;
+  }
+  if (::unlinkat(dirFd, name.c_str(), 0) == 0 || errno == ENOENT) return true;
   if (errno != EISDIR && errno != EPERM) throw SysError(errno, fmt::format("remove '{}'", name));
-  if (::unlinkat(dirFd, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return;
+  if (::unlinkat(dirFd, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return true;
   if (errno != ENOTEMPTY && errno != EEXIST) throw SysError(errno, fmt::format("remove directory '{}'", name));
   // Somebody may be adding to it, or removing it as well: a few rounds settle that.
   for (int round = 0;; ++round) {
     {
       const Fd dir = openAt(dirFd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-      for (const auto& item : listDirFd(dir.get(), name)) removeTreeAt(dir.get(), item);
+      for (const auto& item : listDirFd(dir.get(), name)) {
+        if (!removeWithin(dir.get(), item, budget)) return false;
+      }
     }
-    if (::unlinkat(dirFd, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return;
+    if (::unlinkat(dirFd, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return true;
     if (errno != ENOTEMPTY || round >= 8) throw SysError(errno, fmt::format("remove directory '{}'", name));
   }
 }
 
+}  // namespace
+
+void removeTreeAt(int dirFd, const std::string& name) {
+  removeWithin(dirFd, name, nullptr);
+}
+
 void removeTree(const std::string& path) {
   removeTreeAt(AT_FDCWD, path);
+}
+
+bool removeSmallTree(const std::string& path) {
+  Budget budget{.entries = 32, .fileBytes = 1 << 20};
+  return removeWithin(AT_FDCWD, path, &budget);
 }
 
 Fd anonymousFile(std::string_view bytes, const char* name) {

@@ -40,6 +40,9 @@ void makeDirs(const std::string& path, mode_t mode = 0755);  ///< with parents
 /// Removes a file or a whole tree, crossing no mount and following no link. Missing is fine.
 void removeTree(const std::string& path);
 void removeTreeAt(int dirFd, const std::string& name);
+/// The same where that takes less time than starting a process to do it; false: there is more, and part of it may be
+/// gone.
+bool removeSmallTree(const std::string& path);
 /// Names in a directory but "." and "..", unsorted; empty where the directory is missing.
 std::vector<std::string> listDir(const std::string& path);
 std::vector<std::string> listDirFd(int dirFd, std::string_view name);
