@@ -13,6 +13,7 @@
 #include "snapshot/store_dir.h"
 #include "sys/file.h"
 #include "sys/lock.h"
+#include "sys/writeback.h"
 
 namespace estiba::snapshot {
 
@@ -152,7 +153,10 @@ Layer Layers::unpack(archive::Source& tar, Lease& lease, const archive::UnpackOp
   const std::string path = pathOf(layer.id);
   makeDir(path, 0755);
   const Fd dir = openFile(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-  const archive::Unpacked unpacked = archive::unpackLayer(tar, dir.get(), options);
+  const archive::Unpacked unpacked = [&] {
+    const Writeback early(dir.get());
+    return archive::unpackLayer(tar, dir.get(), options);
+  }();
   layer.diffId = oci::Digest::fromHex(unpacked.diffIdHex);
   layer.contentBytes = unpacked.contentBytes;
   layer.tarBytes = unpacked.tarBytes;
@@ -196,7 +200,10 @@ Layer Layers::hash(const LayerId& id, Lease& lease) {
   Lease reading;
   if (!hold(id, reading)) fail(Code::not_found, "no such layer: {}", id.value);
   const Fd dir = openFile(pathOf(id), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-  const archive::Packed packed = archive::packLayer(dir.get());
+  const archive::Packed packed = [&] {
+    const Writeback early(dir.get());
+    return archive::packLayer(dir.get());
+  }();
   layer.diffId = oci::Digest::fromHex(packed.diffIdHex);
   layer.contentBytes = packed.contentBytes;
   layer.tarBytes = packed.tarBytes;

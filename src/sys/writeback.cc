@@ -1,0 +1,25 @@
+#include "sys/writeback.h"
+
+#include <unistd.h>
+
+#include <condition_variable>
+#include <mutex>
+
+namespace estiba {
+
+namespace {
+
+// What is done sooner than this is not worth a transaction of the file system's journal.
+constexpr std::chrono::milliseconds kPatience{60};
+
+}  // namespace
+
+Writeback::Writeback(int dirFd)
+    : thread_([dirFd](std::stop_token stop) {
+        std::mutex mutex;
+        std::condition_variable_any ended;
+        std::unique_lock lock(mutex);
+        while (!ended.wait_for(lock, stop, kPatience, [&] { return stop.stop_requested(); })) ::syncfs(dirFd);
+      }) {}
+
+}  // namespace estiba
