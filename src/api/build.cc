@@ -18,6 +18,7 @@ namespace {
 
 constexpr const char* kOwnType = "application/vnd.estiba.build+json";
 constexpr const char* kTraceId = "estiba.build.trace";
+constexpr const char* kCallId = "estiba.build.call";
 
 apitypes::BuildRequest requestOf(const http::Query& query) {
   apitypes::BuildRequest out;
@@ -108,6 +109,13 @@ void build(Call& call) {
   });
   try {
     const auto result = call.engine.builds.run(request, std::move(context), progress, call.response.goneToken());
+    if (result.call) {
+      apitypes::JsonMessage answer;
+      answer.id = kCallId;
+      answer.aux = toJson(*result.call);
+      stream.writeAs(answer);
+      return;
+    }
     if (request.explain) {
       apitypes::BuildTrace trace;
       trace.explain = build::explanation(result.reports);

@@ -42,7 +42,8 @@ struct BuildRequest {
   std::vector<BuildSecret> secrets;
   bool squash = false;
   bool explain = false;
-  bool check = false;           ///< lint only
+  std::string call;             ///< a question instead of a build: lint, outline, targets
+  std::string shownDockerfile;  ///< what the excerpts of a lint call it; empty: `dockerfile`
   std::optional<int> outputFd;  ///< nullopt: an image of this engine
   std::string outputType;       ///< "", local, tar, oci, docker, image
   apitypes::HostConfig limits;  ///< Memory, Cpu…, ShmSize, Ulimits, CgroupParent
@@ -50,7 +51,7 @@ struct BuildRequest {
 BOOST_DESCRIBE_STRUCT(BuildRequest, (),
                       (dockerfile, dockerfileContent, ignoreContent, contextName, contextTar, remote, tags, target,
                        buildArgs, labels, buildContexts, noCache, noCacheFilter, pull, platform, network, extraHosts,
-                       secrets, squash, explain, check, outputFd, outputType, limits))
+                       secrets, squash, explain, call, shownDockerfile, outputFd, outputType, limits))
 
 /// One message while it runs: {"id":"estiba.build.trace","aux":{…}}.
 struct BuildTrace {
@@ -63,18 +64,30 @@ struct BuildTrace {
   std::optional<int> stream;          ///< of `log`: 1 standard output, 2 standard error
   std::optional<std::string> log;     ///< base64
   std::optional<std::string> status;  ///< a line: "exporting layers done"
-  std::optional<std::string> warning;
+  std::optional<std::string> warning;  ///< one line
+  std::optional<std::string> detail;   ///< of `warning`: what --debug shows below it
   std::optional<std::string> excerpt;  ///< lines of the Dockerfile, before the error that ends the build
   std::optional<std::string> explain;  ///< with `explain`: why a step ran, what that cost
 };
 BOOST_DESCRIBE_STRUCT(BuildTrace, (),
-                      (vertex, name, started, completed, cached, error, stream, log, status, warning, excerpt, explain))
+                      (vertex, name, started, completed, cached, error, stream, log, status, warning, detail, excerpt,
+                       explain))
+
+/// The answer to BuildRequest::call: {"id":"estiba.build.call","aux":{…}}.
+struct BuildCall {
+  json::value result;                ///< BuildKit's result.json
+  std::optional<std::string> text;   ///< lint: as people read it
+  std::optional<std::string> error;  ///< lint: what stopped the checks, with its excerpt
+  int status = 0;                    ///< to exit with
+};
+BOOST_DESCRIBE_STRUCT(BuildCall, (), (result, text, error, status))
 
 }  // namespace estiba::apitypes
 
 #define ESTIBA_BUILD_TRACE_TYPES(X) \
   X(apitypes::BuildRequest)         \
-  X(apitypes::BuildTrace)
+  X(apitypes::BuildTrace)           \
+  X(apitypes::BuildCall)
 
 namespace estiba {
 ESTIBA_BUILD_TRACE_TYPES(ESTIBA_EXTERN_JSON)

@@ -17,9 +17,9 @@
 #include "base/sha256.h"
 #include "base/text.h"
 #include "build/apply_config.h"
+#include "build/call.h"
 #include "build/copy_step.h"
 #include "build/dockerfile/describe.h"
-#include "build/dockerfile/lint.h"
 #include "build/dockerfile/stages.h"
 #include "build/explain.h"
 #include "build/fetch.h"
@@ -136,17 +136,66 @@ class Build {
   BuildResult runOrThrow() {
     checkRequest();
     loadContext();
-    loadDockerfile();
     options_.target = request_.target;
     for (const auto& [name, value] : request_.buildArgs) {
       if (value) options_.buildArgs[name] = *value;
     }
     for (const auto& [name, where] : request_.buildContexts) options_.namedContexts.insert(name);
+    loadDockerfile();
+    if (!request_.call.empty()) return answer();
     plan_ = planBuild(file_, options_);
     loadBases();
     loadIgnore();
+    lint();
     runStages();
     return exportImage();
+  }
+
+  LintOptions lintOptions() {
+    LintOptions out;
+    out.plan = options_;
+    out.ignore = &context_->ignore();
+    out.base = [this](size_t stage) { return baseFacts(plan_.stages.at(stage).base); };
+    return out;
+  }
+
+  // What is known of the image that a stage stands on; of one that is not here, nothing is held against the file.
+  BaseFacts baseFacts(const Origin& base) {
+    BaseFacts out;
+    if (base.kind != Origin::Kind::image) return out;
+    const auto id = oci::Reference::tryParse(base.image) ? s_.images.tryResolve(base.image) : std::nullopt;
+    if (!id) return out;
+    const auto config = s_.images.config(*id).config;
+    if (!config.Env.empty()) out.env = config.Env;
+    out.hasShell = !config.Shell.empty();
+    return out;
+  }
+
+  BuildResult answer() {
+    loadIgnore();
+    LintOptions options = lintOptions();
+    try {
+      plan_ = planBuild(readDockerfile(text_), options_);
+    } catch (const Error&) {  // the call itself will say so
+      options.base = nullptr;
+    }
+    const std::string& name = request_.dockerfile;
+    const std::string last = name.substr(name.rfind('/') + 1);
+    BuildResult out;
+    out.call = answerCall(request_.call,
+                          {text_, last, request_.shownDockerfile.empty() ? last : request_.shownDockerfile, options});
+    return out;
+  }
+
+  // The checks of a build: warnings, or its end where the file wants that.
+  void lint() {
+    LintOptions options = lintOptions();
+    options.allStages = false;
+    const LintResult result = lintDockerfile(text_, options);
+    for (const auto& warning : result.warnings) {
+      definition_->warn(shortText(warning), longText(warning, request_.dockerfile, text_));
+    }
+    if (result.fails) fail(Code::invalid, "{}", lintFailure(result));
   }
 
   void checkRequest() {
@@ -155,7 +204,6 @@ class Build {
       if (asked) fail(Code::not_implemented, "{} is not supported yet", what);
     };
     refuse(request_.squash, "--squash");
-    refuse(request_.check, "--check");
     refuse(!request_.outputType.empty() && request_.outputType != "image" && request_.outputType != "docker",
            "--output type=" + request_.outputType);
     refuse(!request_.platform.empty() && request_.platform != "linux/amd64", "--platform " + request_.platform);
@@ -195,7 +243,8 @@ class Build {
 
   void loadDockerfile() {
     const std::string& name = request_.dockerfile;
-    Vertex vertex(progress_, "[internal] load build definition from " + name.substr(name.rfind('/') + 1));
+    definition_.emplace(progress_, "[internal] load build definition from " + name.substr(name.rfind('/') + 1));
+    Vertex& vertex = *definition_;
     if (request_.dockerfileContent) {
       text_ = *request_.dockerfileContent;
     } else {
@@ -211,7 +260,7 @@ class Build {
     }
     vertex.status(fmt::format("transferring dockerfile: {} done", humanSize(static_cast<double>(text_.size()), 3)));
     try {
-      file_ = readDockerfile(text_);
+      if (request_.call.empty()) file_ = readDockerfile(text_);
     } catch (const Error& e) {
       vertex.fail(e.what());
       throw;
@@ -816,7 +865,7 @@ class Build {
       vertex.status(fmt::format("writing image {} done", made.id.str()));
       for (const auto& name : names_) vertex.status(fmt::format("naming to {} done", name.str()));
       vertex.done();
-      return {made.id, ordered()};
+      return {made.id, std::nullopt, ordered()};
     } catch (const Error& e) {
       vertex.fail(e.what());
       throw;
@@ -848,6 +897,7 @@ class Build {
   std::shared_ptr<DigestIndex> index_;
   std::shared_ptr<SourceTree> context_;
   std::string text_;
+  std::optional<Vertex> definition_;  // where the checks' warnings belong
   Dockerfile file_;
   PlanOptions options_;
   Plan plan_;

@@ -37,7 +37,8 @@ struct StepReport {
 
 struct BuildResult {
   image::ImageId id;
-  std::vector<StepReport> reports;  ///< of steps that make layers, in the order of the file
+  std::optional<apitypes::BuildCall> call;  ///< of a request that was a call: there is no image then
+  std::vector<StepReport> reports;          ///< of steps that make layers, in the order of the file
 };
 
 /// `context`: the directory, or with request.contextTar a tar file; empty for none. Throws DockerfileError, Error.

@@ -41,10 +41,11 @@ void Vertex::status(const std::string& text) {
   progress_.emit(trace);
 }
 
-void Vertex::warn(const std::string& text) {
+void Vertex::warn(const std::string& text, const std::string& detail) {
   apitypes::BuildTrace trace;
   trace.vertex = id_;
   trace.warning = text;
+  if (!detail.empty()) trace.detail = detail;
   progress_.emit(trace);
 }
 

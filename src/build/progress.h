@@ -37,7 +37,8 @@ class Vertex {
   void log(int stream, std::string_view bytes);
   /// A line of its own: "transferring context: 2B done".
   void status(const std::string& text);
-  void warn(const std::string& text);
+  /// `detail`: what --debug shows below it. After the end too.
+  void warn(const std::string& text, const std::string& detail = {});
   void done();
   void cached();
   void fail(const std::string& error);

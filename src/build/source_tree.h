@@ -46,6 +46,7 @@ class SourceTree {
 
   const RootDir& root() const noexcept { return root_; }
   bool keepOwner() const noexcept { return options_.keepOwner; }
+  const IgnoreMatcher& ignore() const noexcept { return ignore_; }
 
   /// The paths (relative, cleaned) that a source names; with wildcards any number, sorted. Throws Error(not_found)
   /// `"/nohay.txt": not found` where a path without wildcards, or after .dockerignore, is not there.

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "cli/progress.h"
 #include "cli/terminal.h"
@@ -53,7 +54,11 @@ class Units : public BuildRenderer {
       unit.statuses.push_back(*trace.status);
       onLine(unit, *trace.status);
     }
-    if (trace.warning) onLine(unit, "WARN: " + *trace.warning);
+    if (trace.warning) {
+      unit.statuses.push_back("WARN: " + *trace.warning);
+      onLine(unit, unit.statuses.back());
+      warnings_.push_back({*trace.warning, trace.detail.value_or("")});
+    }
     if (trace.log) addLog(unit, base64Decode(*trace.log).value_or(""));
     if (trace.completed) {
       if (!unit.partial.empty()) addLine(unit);
@@ -63,6 +68,8 @@ class Units : public BuildRenderer {
       onEnded(unit);
     }
   }
+
+  void finish() override { writeWarnings(); }
 
   // The output of the step that failed, the lines of the Dockerfile, the error itself.
   void failed(const std::string& message) override {
@@ -84,7 +91,24 @@ class Units : public BuildRenderer {
   virtual void onStarted(const Unit&) {}
   virtual void onLine(const Unit&, const std::string&) {}
   virtual void onEnded(const Unit&) {}
+  virtual std::string gap() const { return "\n"; }  // before what comes after all units
   void write(std::string_view text) { writeAll(fd_, text, "standard error"); }
+
+  // Once more, together, after all else.
+  void writeWarnings() {
+    if (warnings_.empty()) return;
+    const bool expand = log::enabled(log::Level::debug);
+    const std::string heading =
+        (warnings_.size() == 1 ? "1 warning found" : fmt::format("{} warnings found", warnings_.size())) +
+        (expand ? ":" : " (use docker --debug to expand):");
+    std::string out = gap() + " " + coloured(heading, Colour::yellow, wantsColour(fd_)) + "\n";
+    for (const auto& [text, detail] : warnings_) {
+      out += " - " + text + "\n";
+      if (expand && !detail.empty()) out += detail + "\n";
+    }
+    write(out);
+    warnings_.clear();
+  }
 
   std::map<std::string, Unit> units_;
   std::vector<std::string> order_;
@@ -112,6 +136,7 @@ class Units : public BuildRenderer {
   int fd_;
   int count_ = 0;
   std::string excerpt_;
+  std::vector<std::pair<std::string, std::string>> warnings_;  // with what is to be said of them
 };
 
 // "#5 [2/3] RUN …", its output, "#5 DONE 0.3s": one line per event. Units that run at the same time take turns, each
@@ -133,6 +158,7 @@ class PlainRenderer : public Units {
     else write(fmt::format("#{} DONE {}s\n\n", unit.number, seconds(unit.completed - unit.started, 1)));
     current_ = 0;
   }
+  std::string gap() const override { return current_ == 0 ? "" : "\n"; }
 
  private:
   void heading(const Unit& unit) {
@@ -153,7 +179,10 @@ class TtyRenderer : public Units {
         colour_(wantsColour(session.streams().errFd)),
         area_([this](std::string_view text) { write(text); }, options(session)) {}
 
-  void finish() override { redraw(); }
+  void finish() override {
+    redraw();
+    writeWarnings();
+  }
 
  protected:
   void onStarted(const Unit&) override { redraw(); }
@@ -204,6 +233,7 @@ class TtyRenderer : public Units {
 class QuietRenderer : public Units {
  public:
   using Units::Units;
+  void finish() override {}
 };
 
 // Each trace as it comes, one JSON object a line.

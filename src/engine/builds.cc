@@ -121,6 +121,7 @@ build::BuildResult Builds::run(const apitypes::BuildRequest& request, Fd context
                                std::stop_token stop) {
   const build::BuildServices services{ctx_.images, cache_, runner_, ctx_.config.root, ctx_.initLayer()};
   auto result = build::build(services, request, std::move(contextDir), progress, std::move(stop));
+  if (result.call) return result;
   for (const auto& tag : request.tags) {
     ctx_.events.record("image", "tag", result.id.str(), {{"name", tag}});
   }

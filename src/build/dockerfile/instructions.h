@@ -34,11 +34,11 @@ std::string_view mountTypeName(MountType type);
 struct RunMount {
   MountType type = MountType::bind;
   std::string from;    ///< stage or image; empty: the build context
-  std::string source;  ///< path in `from`; of a secret: its id (see id)
+  std::string source;  ///< path in `from`
   std::string target;
   bool readOnly = true;
   int64_t sizeBytes = 0;  ///< tmpfs; 0: no limit
-  std::string id;         ///< cache, secret, ssh; a cache without one goes by its cleaned target
+  std::string id;         ///< cache, secret (never empty), ssh; a cache without one goes by its cleaned target
   std::optional<CacheSharing> sharing;
   bool required = false;           ///< secret, ssh
   std::optional<std::string> env;  ///< secret: variable to set; "" means the secret's id

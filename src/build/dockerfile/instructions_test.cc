@@ -171,6 +171,8 @@ TEST(RunMounts, AreReadWithEveryKey) {
   EXPECT_TRUE(secret.required);
   EXPECT_EQ(secret.env, "TOKEN");
   EXPECT_EQ(secret.target, "/a,b");
+  EXPECT_EQ(parseRunMount("type=secret,source=tok").id, "tok");
+  EXPECT_EQ(parseRunMount("type=secret,target=/etc/passwd").id, "passwd");
   EXPECT_EQ(parseRunMount("type=ssh,required=true").type, MountType::ssh);
 }
 

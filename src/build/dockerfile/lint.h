@@ -60,6 +60,8 @@ LintResult lintDockerfile(std::string_view text, const LintOptions& options);
 std::string lintFailure(const LintResult& result);
 /// "JSONArgsRecommended: JSON arguments … (line 3)", as a build lists it at its end.
 std::string shortText(const LintWarning& warning);
+/// What `docker --debug build` shows below that: the rule, where to read more, the lines.
+std::string longText(const LintWarning& warning, std::string_view fileName, std::string_view source);
 /// The output of `docker build --check`; with an error its warnings only, see checkError().
 std::string checkText(const LintResult& result, std::string_view fileName, std::string_view source);
 

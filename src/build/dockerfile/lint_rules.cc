@@ -101,6 +101,12 @@ std::string shortText(const LintWarning& warning) {
   return warning.lines.first > 0 ? fmt::format("{} (line {})", text, warning.lines.first) : text;
 }
 
+std::string longText(const LintWarning& warning, std::string_view fileName, std::string_view source) {
+  std::string out = warning.description + "\n";
+  if (!warning.url.empty()) out += "More info: " + warning.url + "\n";
+  return out + sourceExcerpt(fileName, source, {warning.lines});
+}
+
 std::string checkText(const LintResult& result, std::string_view fileName, std::string_view source) {
   if (result.warnings.empty()) return result.error ? "" : "Check complete, no warnings found.\n";
   const size_t count = result.warnings.size();

@@ -74,6 +74,7 @@ class MountReader {
       }
     }
     check();
+    if (mount_.type == MountType::secret) nameSecret();
     if (!readOnlySet_) mount_.readOnly = mount_.type != MountType::cache && mount_.type != MountType::tmpfs;
     return std::move(mount_);
   }
@@ -171,6 +172,12 @@ class MountReader {
       fail(Code::invalid, "invalid secret mount. one of source, target required");
     }
     if (!mount_.source.empty() && !mount_.id.empty()) fail(Code::invalid, "both source and id can't be set");
+  }
+
+  // A secret goes by its id, else by its source, else by the last part of its target.
+  void nameSecret() {
+    if (!mount_.source.empty()) mount_.id = mount_.source;
+    if (mount_.id.empty()) mount_.id = mount_.target.substr(mount_.target.rfind('/') + 1);
   }
 
   RunMount mount_;
