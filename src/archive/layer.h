@@ -60,6 +60,10 @@ struct Packed {
 /// for a directory or file that overlayfs has only referred to (redirect_dir, metacopy).
 Packed packLayer(int dirFd, Sink* out = nullptr);
 
+/// Writes what the merged view `dirFd` of a stack of layers shows as a plain tar, in the same way; whiteouts and opaque
+/// marks (a view of one layer is that layer's directory) are left out. `subSecondTimes`: pax times in ns.
+Packed packTree(int dirFd, Sink& out, bool subSecondTimes = false);
+
 enum class ChangeKind { modified = 0, added = 1, deleted = 2 };  ///< the numbers of the Engine API's ContainerChanges
 
 struct Change {

@@ -93,9 +93,14 @@ class BatchQueue {
 
 struct Stopped {};  ///< unwinds the walker when nobody wants its batches
 
+struct PackStyle {
+  bool whiteouts = true;
+  bool subSecondTimes = false;
+};
+
 class Walker {
  public:
-  explicit Walker(BatchQueue& queue) : queue_(queue) {}
+  Walker(BatchQueue& queue, PackStyle style) : queue_(queue), style_(style) {}
 
   void run(int rootFd) {
     directory(rootFd, "");
@@ -124,11 +129,12 @@ class Walker {
     }
   }
 
-  static void fill(TarEntry& entry, const struct stat& st) {
+  void fill(TarEntry& entry, const struct stat& st) const {
     entry.mode = st.st_mode & 07777;
     entry.uid = st.st_uid;
     entry.gid = st.st_gid;
     entry.mtimeNs = static_cast<int64_t>(st.st_mtim.tv_sec) * 1'000'000'000;
+    if (style_.subSecondTimes) entry.mtimeNs += st.st_mtim.tv_nsec;
   }
 
   /// Reads the xattrs that go into the archive; refuses what overlayfs only refers to. True: the directory is opaque.
@@ -162,6 +168,7 @@ class Walker {
   }
 
   void whiteout(const std::string& path) {
+    if (!style_.whiteouts) return;
     TarEntry entry;
     entry.name = path;
     entry.mode = 0600;
@@ -250,7 +257,7 @@ class Walker {
 
   void add(const TarEntry& entry) {
     Item item;
-    appendTarHeader(item.bytes, entry, false);
+    appendTarHeader(item.bytes, entry, style_.subSecondTimes);
     push(std::move(item));
   }
 
@@ -265,6 +272,7 @@ class Walker {
   }
 
   BatchQueue& queue_;
+  PackStyle style_;
   Batch batch_;
   std::map<std::pair<dev_t, ino_t>, std::string> links_;
   int64_t contentBytes_ = 0;
@@ -328,8 +336,8 @@ class Output {
 /// The walking thread; gone when this is.
 class WalkerThread {
  public:
-  WalkerThread(int dirFd, BatchQueue& queue)
-      : queue_(queue), walker_(queue), thread_([this, dirFd] {
+  WalkerThread(int dirFd, BatchQueue& queue, PackStyle style)
+      : queue_(queue), walker_(queue, style), thread_([this, dirFd] {
           try {
             walker_.run(dirFd);
             queue_.end(nullptr);
@@ -354,11 +362,9 @@ class WalkerThread {
   std::thread thread_;
 };
 
-}  // namespace
-
-Packed packLayer(int dirFd, Sink* out) {
+Packed pack(int dirFd, Sink* out, PackStyle style) {
   BatchQueue queue;
-  WalkerThread walker(dirFd, queue);
+  WalkerThread walker(dirFd, queue, style);
   Output output(out);
   while (auto batch = queue.pop()) {
     for (Item& item : batch->items) output.take(item);
@@ -366,6 +372,14 @@ Packed packLayer(int dirFd, Sink* out) {
   Packed packed = output.finish();
   packed.contentBytes = walker.contentBytes();
   return packed;
+}
+
+}  // namespace
+
+Packed packLayer(int dirFd, Sink* out) { return pack(dirFd, out, {}); }
+
+Packed packTree(int dirFd, Sink& out, bool subSecondTimes) {
+  return pack(dirFd, &out, {.whiteouts = false, .subSecondTimes = subSecondTimes});
 }
 
 }  // namespace estiba::archive

@@ -417,6 +417,26 @@ TEST(LayerPack, ROOT_LeavesSocketsOutAndRefusesWhatItCannotSay) {
   expectError(Code::not_implemented, "'/moved/'", [&] { pack(dir / "r"); });
 }
 
+TEST(TreePack, ROOT_LeavesOutWhiteoutsAndKeepsTimes) {
+  TempDir dir;
+  shell(dir.path(), "mkdir t; cd t; mkdir d; echo x > d/f; ln d/f d/g; ln -s f d/l; touch -d '@1000.123456789' d/f");
+  ASSERT_EQ(::mknod((dir / "t/gone").c_str(), S_IFCHR, 0), 0);
+  ASSERT_EQ(::setxattr((dir / "t/d").c_str(), "trusted.overlay.opaque", "y", 1, 0), 0);
+  StringSink out;
+  packTree(openDir(dir / "t").get(), out, true);
+  StringSource from(out.bytes);
+  TarReader reader(from);
+  std::vector<std::string> names;
+  while (const auto entry = reader.next()) {
+    names.push_back(entry->name);
+    if (entry->type == TarType::file) {
+      EXPECT_EQ(entry->mtimeNs, 1'000'123'456'789);
+    }
+    EXPECT_EQ(entry->type == TarType::hardlink, entry->name == "d/g");
+  }
+  EXPECT_EQ(names, (std::vector<std::string>{"d/", "d/f", "d/g", "d/l"}));
+}
+
 class FullSink : public Sink {
  public:
   void write(const void*, size_t) override { throw SysError(ENOSPC, "write 'out'"); }

@@ -235,7 +235,7 @@ void upload(Session& s, http::ClientRequest& request, int fd, std::optional<Fd>&
   request.headers.set("Content-Type", "application/x-tar");
   if (s.local()) {
     keep = Fd(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
-    request.passFd = keep->get();
+    request.passFds = {keep->get()};
     return;
   }
   request.source = [fd](char* data, size_t size) {
@@ -264,7 +264,7 @@ int imageSave(Cli& cli, const Parsed& p) {
   try {
     const int out = file ? file->get() : s.streams().outFd;
     if (s.local()) {
-      request.passFd = out;
+      request.passFds = {out};
       s.send(std::move(request)).body().readAll();
     } else {
       auto response = s.send(std::move(request));

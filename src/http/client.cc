@@ -105,7 +105,7 @@ struct ClientResponse::State final : BodyReader {
 
 ClientResponse::State::Sent ClientResponse::State::send(const std::string& head, const ClientRequest& request) {
   try {
-    connection->stream->write(head, request.source ? std::string_view() : request.body, request.passFd);
+    connection->stream->write(head, request.source ? std::string_view() : request.body, request.passFds);
   } catch (const Error& e) {
     if (e.code() != Code::cancelled) throw;
     return Sent::failed;

@@ -9,6 +9,7 @@
 #include <stop_token>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/fd.h"
 #include "http/message.h"
@@ -42,7 +43,7 @@ struct ClientRequest {
   std::string body;
   Source source;                       ///< instead of `body`: chunked, or sourceSize bytes
   std::optional<uint64_t> sourceSize;  ///< the source's exact length
-  int passFd = -1;                     ///< sent with the header's first byte (SCM_RIGHTS): unix sockets only
+  std::vector<int> passFds;            ///< sent with the header's first byte (SCM_RIGHTS): unix sockets only
   bool followRedirects = false;        ///< GET and HEAD; up to 10; credentials do not follow to another host
   std::stop_token stop;                ///< cuts the connection: Error(cancelled)
 };

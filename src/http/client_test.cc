@@ -146,17 +146,30 @@ TEST(Client, UpgradesToARawDescriptor) {
   }
 }
 
-TEST(Client, PassesADescriptor) {
+TEST(Client, PassesDescriptors) {
   Engine engine([](Request& q, ResponseWriter& w) {
-    w.send(200, {}, q.fds.empty() ? "none" : readAll(q.fds.at(0).get(), "passed"));
+    std::string all;
+    for (const Fd& fd : q.fds) all += readAll(fd.get(), "passed");
+    w.send(200, {}, q.fds.empty() ? "none" : all);
   });
   Client client(engine.clientOptions());
   auto [reader, writer] = makePipe();
   writeAll(writer.get(), "through the pipe", "pipe");
   writer.reset();
-  EXPECT_EQ(client.request({.method = "POST", .url = "/", .passFd = reader.get()}).body().readAll(),
+  EXPECT_EQ(client.request({.method = "POST", .url = "/", .passFds = {reader.get()}}).body().readAll(),
             "through the pipe");
   EXPECT_EQ(client.request({.url = "/"}).body().readAll(), "none");
+  std::vector<Fd> files;
+  std::vector<int> numbers;
+  for (int i = 0; i < 20; ++i) {
+    files.push_back(anonymousFile(std::to_string(i) + ",", "test"));
+    ::lseek(files.back().get(), 0, SEEK_SET);
+    numbers.push_back(files.back().get());
+  }
+  EXPECT_EQ(client.request({.url = "/", .passFds = numbers}).body().readAll(),
+            "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,");
+  numbers.resize(100, numbers[0]);
+  EXPECT_THROW(client.request({.url = "/", .passFds = numbers}), Error);
 }
 
 TEST(Client, IsCancelledAndTimesOut) {

@@ -12,8 +12,7 @@
 namespace estiba::http {
 namespace {
 
-constexpr size_t kFdsPerMessage = 8;
-constexpr size_t kFdsHeld = 16;
+constexpr size_t kFdsHeld = 2 * kFdsPerMessage;
 
 [[noreturn]] void readFailed(int err) {
   if (err == ECONNRESET || err == EPIPE) fail(Code::unavailable, "the connection was reset by its peer");
@@ -40,11 +39,12 @@ class PlainStream final : public Stream {
     }
   }
 
-  void write(std::string_view first, std::string_view second, int passFd) override {
+  void write(std::string_view first, std::string_view second, std::span<const int> passFds) override {
+    if (passFds.size() > kFdsPerMessage) fail(Code::invalid, "more than {} descriptors in one message", kFdsPerMessage);
     iovec parts[2] = {{const_cast<char*>(first.data()), first.size()},
                       {const_cast<char*>(second.data()), second.size()}};
     while (parts[0].iov_len + parts[1].iov_len > 0) {
-      const ssize_t n = send(parts, passFd, 0);
+      const ssize_t n = send(parts, passFds, 0);
       if (n < 0) {
         if (errno == EINTR) continue;
         if (errno == EAGAIN) {
@@ -53,7 +53,7 @@ class PlainStream final : public Stream {
         }
         writeFailed(errno);
       }
-      passFd = -1;
+      passFds = {};
       advance(parts, static_cast<size_t>(n));
     }
   }
@@ -108,19 +108,19 @@ class PlainStream final : public Stream {
     }
   }
 
-  ssize_t send(iovec* parts, int passFd, int flags) {
+  ssize_t send(iovec* parts, std::span<const int> passFds, int flags) {
     msghdr message{};
     message.msg_iov = parts;
     message.msg_iovlen = 2;
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-    if (passFd >= 0) {
+    alignas(cmsghdr) char control[CMSG_SPACE(kFdsPerMessage * sizeof(int))] = {};
+    if (!passFds.empty()) {
       message.msg_control = control;
-      message.msg_controllen = sizeof control;
+      message.msg_controllen = CMSG_SPACE(passFds.size_bytes());
       cmsghdr* c = CMSG_FIRSTHDR(&message);
       c->cmsg_level = SOL_SOCKET;
       c->cmsg_type = SCM_RIGHTS;
-      c->cmsg_len = CMSG_LEN(sizeof(int));
-      std::memcpy(CMSG_DATA(c), &passFd, sizeof passFd);
+      c->cmsg_len = CMSG_LEN(passFds.size_bytes());
+      std::memcpy(CMSG_DATA(c), passFds.data(), passFds.size_bytes());
     }
     return ::sendmsg(fd_.get(), &message, flags | MSG_NOSIGNAL);
   }

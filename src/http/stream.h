@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,13 +17,17 @@ namespace estiba::http {
 
 using std::chrono::milliseconds;
 
+/// Descriptors of one message; more are Error(invalid).
+inline constexpr size_t kFdsPerMessage = 32;
+
 class Stream {
  public:
   virtual ~Stream() = default;
   /// 1..size bytes; 0 where the peer has ended. `timeout` 0: none. Throws Error(deadline), Error(unavailable).
   virtual size_t read(char* data, size_t size, milliseconds timeout) = 0;
-  /// All of both. `passFd` >= 0 travels with the first byte. Throws Error(cancelled) where the peer is gone.
-  virtual void write(std::string_view first, std::string_view second = {}, int passFd = -1) = 0;
+  /// All of both. `passFds` (kFdsPerMessage at most) travel with the first byte. Throws Error(cancelled) where the peer
+  /// is gone.
+  virtual void write(std::string_view first, std::string_view second = {}, std::span<const int> passFds = {}) = 0;
   /// As write, but gives up (false) as soon as the peer has sent something; where that cannot be told, as write.
   virtual bool writeUnlessAnswered(std::string_view bytes) = 0;
   /// Whether bytes, or the end, wait to be read: a kept connection with them is of no use.

@@ -184,8 +184,8 @@ class TlsStream final : public Stream {
     }
   }
 
-  void write(std::string_view first, std::string_view second, int passFd) override {
-    if (passFd >= 0) fail(Code::invalid, "a descriptor cannot be passed over TLS");
+  void write(std::string_view first, std::string_view second, std::span<const int> passFds) override {
+    if (!passFds.empty()) fail(Code::invalid, "a descriptor cannot be passed over TLS");
     // One record for a header and its small body.
     if (!second.empty() && first.size() + second.size() <= 16384) {
       std::string both(first);

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <tuple>
 
 #include "base/json.h"
 #include "base/kill_point.h"
@@ -68,10 +69,17 @@ std::vector<snapshot::Layer> Images::settleLayers(const std::vector<snapshot::La
   return out;
 }
 
+Sealed Images::seal(const Assembly& assembly, Lease& lease) {
+  Sealed out;
+  out.layers = settleLayers(assembly.layers, lease);
+  std::tie(out.config, out.configBytes) = configFor(assembly, diffIdsOf(out.layers));
+  out.id = ImageId::of(out.configBytes);
+  return out;
+}
+
 Assembled Images::assemble(const Assembly& assembly, Lease& lease) {
-  const auto layers = settleLayers(assembly.layers, lease);
-  const auto [config, bytes] = configFor(assembly, diffIdsOf(layers));
-  Assembled out{.id = ImageId::of(bytes)};
+  const auto [id, config, bytes, layers] = seal(assembly, lease);
+  Assembled out{.id = id};
   if (!hasImage(*pool_.get(), out.id)) {
     std::vector<snapshot::LayerId> ids;
     for (const auto& layer : layers) ids.push_back(layer.id);

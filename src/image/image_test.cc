@@ -404,6 +404,46 @@ TEST_F(ImageTest, ROOT_SaveAndLoadCarryTheSameImage) {
   }
 }
 
+TEST_F(ImageTest, ROOT_ExportsAnImageThatIsNotInTheStore) {
+  using archive::Compression;
+  for (const auto kind : {Compression::none, Compression::gzip, Compression::zstd}) {
+    for (const bool docker : {false, true}) {
+      Lease lease;
+      Assembly assembly;
+      assembly.config.platform = oci::Platform::host();
+      assembly.layers = {layer({{"a", "one"}}, lease), layer({{"b", "two"}}, lease)};
+      const Sealed sealed = images_.seal(assembly, lease);
+      EXPECT_THAT(images_.list({.all = true}), IsEmpty());
+      ExportOptions options;
+      options.names = {ref("acc/x:1")};
+      options.dockerManifest = docker;
+      options.ociTypes = !docker || kind == Compression::zstd;
+      options.compression = kind;
+      options.annotations = {{"a", "b"}};
+      options.descriptorAnnotations = {{"c", "d"}};
+      archive::StringSink out;
+      const auto descriptor = exportImage(images_, sealed, options, out);
+      const auto files = untar(out.bytes);
+      EXPECT_EQ(files.contains("manifest.json"), docker);
+      EXPECT_FALSE(files.contains("repositories"));
+      EXPECT_THAT(files.at("index.json"), ::testing::HasSubstr(R"("c":"d")"));
+      const std::string& manifest = files.at("blobs/sha256/" + std::string(descriptor.digest.hex()));
+      EXPECT_THAT(manifest, ::testing::HasSubstr(R"("annotations":{"a":"b"})"));
+      EXPECT_EQ(manifest.find("docker") == std::string::npos, options.ociTypes) << manifest;
+      const std::string root = makeRoot();
+      {
+        Engine other(root);
+        const auto loaded = loadInto(other.images, out.bytes);
+        ASSERT_THAT(loaded, SizeIs(1));
+        EXPECT_EQ(loaded[0].text(), "Loaded image: acc/x:1");
+        EXPECT_EQ(loaded[0].id, sealed.id);
+        EXPECT_THAT(other.images.check(true), IsEmpty());
+      }
+      fs::remove_all(root);
+    }
+  }
+}
+
 TEST_F(ImageTest, ROOT_LoadWhatIsThereChangesNothing) {
   make({"a"}, {"x"});
   const std::string bytes = saved({"x"});

@@ -52,6 +52,14 @@ struct Assembly {
   std::optional<std::string> configBytes;
 };
 
+/// An image that is whole, but not in the store: what it would be there.
+struct Sealed {
+  ImageId id;
+  oci::ImageConfig config;
+  std::string configBytes;
+  std::vector<snapshot::Layer> layers;  ///< hashed; bottom first
+};
+
 struct Assembled {
   ImageId id;
   bool isNew = false;  ///< false: the very same image was there
@@ -149,6 +157,8 @@ class Images {
   /// Any image with exactly this stack of layers, the newest first.
   std::optional<ImageId> findByChainId(const oci::Digest& chainId) const;
 
+  /// Hashes what is not hashed and makes the config fit; `names` and `parent` are not looked at. Nothing is stored.
+  Sealed seal(const Assembly& assembly, Lease& lease);
   /// The one place where an image comes to be: hashes what is not hashed, syncs once, then one transaction.
   Assembled assemble(const Assembly& assembly, Lease& lease);
 

@@ -2,13 +2,16 @@
 // Images as streams: import, save, load.
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <stop_token>
 #include <string>
 #include <vector>
 
+#include "archive/compression.h"
 #include "archive/stream.h"
 #include "image/images.h"
+#include "oci/descriptor.h"
 
 namespace estiba::image {
 
@@ -42,6 +45,21 @@ std::vector<Loaded> load(Images& images, std::unique_ptr<archive::Source> from, 
 /// uncompressed and bit for bit. The same images give the same bytes. `names`: names or IDs; an ID is saved without a
 /// name, a name without tag with all its tags.
 void save(Images& images, const std::vector<std::string>& names, archive::Sink& out, std::stop_token stop = {});
+
+struct ExportOptions {
+  std::vector<oci::Reference> names;  ///< each with a tag
+  bool dockerManifest = false;        ///< docker's manifest.json beside the OCI layout
+  bool ociTypes = true;               ///< false: docker's media types; not with zstd
+  archive::Compression compression = archive::Compression::gzip;  ///< of layers: none, gzip, zstd
+  std::optional<int> level;                                       ///< the format's own scale
+  std::map<std::string, std::string> annotations;                 ///< of the manifest
+  std::map<std::string, std::string> descriptorAnnotations;       ///< of the manifest's descriptor in index.json
+};
+
+/// Writes an image that need not be in the store as BuildKit's oci and docker exporters do. Its layers are held by the
+/// caller's lease. Returns the manifest's descriptor.
+oci::Descriptor exportImage(Images& images, const Sealed& image, const ExportOptions& options, archive::Sink& out,
+                            std::stop_token stop = {});
 
 struct ImportOptions {
   oci::ImageConfig config;             ///< platform and `config` (changes applied) are taken
