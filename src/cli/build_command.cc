@@ -59,7 +59,7 @@ int build(Cli& cli, const Parsed& p) {
   post.url = "/build";
   post.headers.set("Content-Type", "application/vnd.estiba.build+json");
   post.body = dumpJson(toJson(request));
-  if (context) post.passFd = context.get();
+  if (context) post.passFds = {context.get()};
 
   const bool quiet = p.flag("quiet");
   auto renderer = makeBuildRenderer(s, quiet ? "quiet" : p.str("progress"));
