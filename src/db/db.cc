@@ -2,9 +2,28 @@
 
 #include <sqlite3.h>
 
+#include <algorithm>
+#include <thread>
 #include <utility>
 
 namespace estiba::db {
+
+namespace {
+
+constexpr std::chrono::seconds kPatience{30};
+
+// Others write for some ten microseconds at a time: SQLite's own handler, which sleeps for milliseconds, would wait
+// longest for what is over soonest.
+int waitForOthers(void* since, int tries) {
+  auto& start = *static_cast<std::chrono::steady_clock::time_point*>(since);
+  const auto now = std::chrono::steady_clock::now();
+  if (tries == 0) start = now;
+  if (now - start > kPatience) return 0;
+  std::this_thread::sleep_for(std::chrono::microseconds(20 << std::min(tries / 4, 7)));
+  return 1;
+}
+
+}  // namespace
 
 Connection::Connection(const std::string& path) : path_(path) {
   const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
@@ -14,7 +33,7 @@ Connection::Connection(const std::string& path) : path_(path) {
     ::sqlite3_close(db_);
     fail(Code::internal, "open database '{}': {}", path, why);
   }
-  ::sqlite3_busy_timeout(db_, 30'000);
+  ::sqlite3_busy_handler(db_, waitForOthers, &waitingSince_);
   // The last to close would move the log into the file, sync both and unlink it: a commitment of milliseconds at the end
   // of every command. The log stays, is read again at the next open, and moved when it has grown (checkpoint()).
   ::sqlite3_db_config(db_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);

@@ -2,6 +2,7 @@
 // SQLite, thinly: connections, statements, transactions, migrations. The database is the truth that several engines
 // share; every write is a short transaction.
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -118,6 +119,7 @@ class Connection {
   [[noreturn]] void raise(int code, std::string_view what) const;
   std::string path_;
   sqlite3* db_ = nullptr;
+  std::chrono::steady_clock::time_point waitingSince_;
   std::unordered_map<std::string, std::vector<sqlite3_stmt*>> idle_;
 };
 
