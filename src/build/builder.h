@@ -41,9 +41,9 @@ struct BuildResult {
   std::vector<StepReport> reports;          ///< of steps that make layers, in the order of the file
 };
 
-/// `context`: the directory, or with request.contextTar a tar file; empty for none. Throws DockerfileError, Error.
+/// `given`: the directory, or with request.contextTar a tar file; empty for none. Throws DockerfileError, Error.
 /// The excerpt of the Dockerfile that belongs to an error has been told to `progress` then.
-BuildResult build(const BuildServices& services, const apitypes::BuildRequest& request, Fd context, Progress& progress,
+BuildResult build(const BuildServices& services, const apitypes::BuildRequest& request, Fd given, Progress& progress,
                   std::stop_token stop);
 
 /// The text of `--explain`.

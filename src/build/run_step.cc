@@ -1,0 +1,103 @@
+#include "build/run_step.h"
+
+#include "base/sha256.h"
+#include "base/text.h"
+#include "build/apply_config.h"
+#include "build/dockerfile/describe.h"
+#include "build/run_mounts.h"
+#include "sys/file.h"
+
+namespace estiba::build {
+
+namespace {
+
+void refuseWhatIsNotGranted(const RunInstruction& run) {
+  if (!run.devices.empty()) fail(Code::not_implemented, "RUN --device is not supported yet");
+  if (run.security == "insecure") {
+    fail(Code::forbidden, "security.insecure is not allowed: this build was not granted it");
+  }
+}
+
+Inputs inputsOf(const Step& step, const RunInstruction& run, const std::vector<std::string>& argv,
+                const std::optional<InlineScript>& script) {
+  const auto& state = step.state;
+  Inputs inputs = {{"parent", state.key}, {"kind", "RUN"}};
+  for (const auto& arg : argv) inputs.emplace_back("command", arg);
+  if (script) inputs.emplace_back("script", script->content);
+  for (const auto& [name, value] : state.args) {
+    if (!isProxyArg(name)) inputs.emplace_back("arg " + name, value);
+  }
+  for (const auto& item : state.config.Env) {
+    const auto [name, value] = cut(item, '=');
+    inputs.emplace_back("env " + name, value.value_or(""));
+  }
+  inputs.emplace_back("user", state.config.User);
+  inputs.emplace_back("workdir", state.config.WorkingDir);
+  inputs.emplace_back("network", run.network);
+  return inputs;
+}
+
+// ARGs, proxies, ENV, secrets: the later wins.
+std::vector<std::string> environmentOf(const Step& step, const PreparedMounts& prepared) {
+  std::vector<std::string> env;
+  for (const auto& [name, value] : step.state.args) setEnv(env, name, value);
+  for (const auto& [name, value] : step.session.request.buildArgs) {
+    if (value && isProxyArg(name)) setEnv(env, name, *value);
+  }
+  for (const auto& item : step.state.config.Env) {
+    const auto [name, value] = cut(item, '=');
+    setEnv(env, name, value.value_or(""));
+  }
+  for (const auto& [name, value] : prepared.secretEnv) setEnv(env, name, value);
+  return env;
+}
+
+StepProcess processOf(const Step& step, const RunInstruction& run, const PreparedMounts& prepared) {
+  const auto& request = step.session.request;
+  StepProcess process;
+  process.id = randomHex(32);
+  process.env = environmentOf(step, prepared);
+  process.user = step.state.config.User;
+  process.cwd = step.state.config.WorkingDir.empty() ? "/" : step.state.config.WorkingDir;
+  process.network = run.network == "default" ? request.network : run.network;
+  process.extraHosts = request.extraHosts;
+  process.limits = request.limits;
+  process.mounts = prepared.mounts;
+  return process;
+}
+
+}  // namespace
+
+void runStep(const Step& step, const RunInstruction& run) {
+  refuseWhatIsNotGranted(run);
+  const auto argv = runArgv(run, shellOf(step.state.config));
+  const auto script = runScript(run);
+  const auto prepared = prepareMounts(step, run);
+  Inputs inputs = inputsOf(step, run, argv, script);
+  inputs.insert(inputs.end(), prepared.inputs.begin(), prepared.inputs.end());
+
+  layerStep(step, inputs, [&](Vertex& vertex) {
+    auto& session = step.session;
+    auto active = session.snapshots().prepare(step.state.layers, session.lease);
+    const auto mounts = active.mounts();
+    StepProcess process = processOf(step, run, prepared);
+    process.args = argv;
+    process.root = {mounts.lowers, mounts.upper, mounts.work};
+    process.root.lowers.insert(process.root.lowers.begin(), session.services.initLayer);
+    if (script) {
+      const std::string path = session.temp.next() + "/" + sha256Hex(script->name);
+      writeFile(path, script->content, 0755);
+      process.mounts.push_back({"/dev/pipes/" + script->name, path, 0, true});
+    }
+    const auto stubs = missingTargets(step, process.mounts);
+    const int code = session.services.runner.run(
+        process, [&](int stream, std::string_view bytes) { vertex.log(stream, bytes); }, session.stop);
+    if (code != 0) {
+      fail(Code::invalid, "process {} did not complete successfully: exit code: {}", quoted(join(argv, " ")), code);
+    }
+    removeStubs(mounts.upper, stubs);
+    return session.snapshots().commit(std::move(active), session.lease);
+  });
+}
+
+}  // namespace estiba::build

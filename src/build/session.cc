@@ -1,0 +1,42 @@
+#include "build/session.h"
+
+#include "base/text.h"
+#include "sys/file.h"
+
+namespace estiba::build {
+
+TempDir::TempDir(const std::string& root) : path_(root + "/tmp/build-" + randomHex(8)) {
+  makeDirs(path_, 0700);
+}
+
+TempDir::~TempDir() {
+  try {
+    removeTree(path_);
+  } catch (const std::exception&) {  // recovery sweeps what is left
+  }
+}
+
+std::string TempDir::next() {
+  std::lock_guard lock(mutex_);
+  const std::string path = path_ + "/" + std::to_string(++count_);
+  makeDir(path, 0700);
+  return path;
+}
+
+void Reports::add(const std::string& key, StepReport report) {
+  std::lock_guard lock(mutex_);
+  if (report.cached) used_.push_back(key);
+  reports_.push_back(std::move(report));
+}
+
+std::vector<StepReport> Reports::all() const {
+  std::lock_guard lock(mutex_);
+  return reports_;
+}
+
+std::vector<std::string> Reports::usedKeys() const {
+  std::lock_guard lock(mutex_);
+  return used_;
+}
+
+}  // namespace estiba::build

@@ -1,0 +1,66 @@
+#pragma once
+// What all parts of one build share. (Internal to this module, as the headers that include it but builder.h.)
+
+#include <mutex>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "build/builder.h"
+#include "build/layer_hasher.h"
+#include "sys/lease.h"
+
+namespace estiba::build {
+
+/// A directory of this build's own under <root>/tmp, gone with the object.
+class TempDir {
+ public:
+  explicit TempDir(const std::string& root);
+  ~TempDir();
+  TempDir(const TempDir&) = delete;
+  TempDir& operator=(const TempDir&) = delete;
+  /// A new, empty directory in it (0700). Any thread.
+  std::string next();
+
+ private:
+  std::mutex mutex_;
+  std::string path_;
+  int count_ = 0;
+};
+
+/// How the steps went, told by several stages at a time.
+class Reports {
+ public:
+  /// `key`: of the step in the cache.
+  void add(const std::string& key, StepReport report);
+  std::vector<StepReport> all() const;
+  std::vector<std::string> usedKeys() const;  ///< of the steps that were cached
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<StepReport> reports_;
+  std::vector<std::string> used_;
+};
+
+struct Session {
+  Session(const BuildServices& s, const apitypes::BuildRequest& r, Progress& p, std::stop_token token)
+      : services(s),
+        request(r),
+        progress(p),
+        stop(std::move(token)),
+        temp(s.root),
+        hasher(s.images.snapshots().layers(), s.cache, lease) {}
+
+  snapshot::Snapshotter& snapshots() const { return services.images.snapshots(); }
+
+  BuildServices services;
+  const apitypes::BuildRequest& request;
+  Progress& progress;
+  std::stop_token stop;
+  TempDir temp;
+  Reports reports;
+  Lease lease;         ///< of every layer that the build stands on or has made
+  LayerHasher hasher;  ///< after the lease, under which it works
+};
+
+}  // namespace estiba::build
