@@ -85,6 +85,9 @@ file(GLOB main_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/main/*.cc)
 if(main_sources)
   add_executable(estiba ${main_sources})
   target_link_libraries(estiba PRIVATE estiba_api estiba_cli)
+  if(ESTIBA_STATIC)  # main/unwind.cc says why
+    target_link_options(estiba PRIVATE LINKER:--eh-frame-hdr,--wrap=__register_frame_info,--wrap=__deregister_frame_info)
+  endif()
 endif()
 
 get_property(all_tests GLOBAL PROPERTY ESTIBA_TESTS)
