@@ -30,6 +30,7 @@ CopyPlan planOf(const Step& step, const CopyInstruction& copy) {
 
 void copyStep(const Step& step, const CopyInstruction& copy) {
   auto& state = step.state;
+  const std::string before = state.key;
   const CopyPlan plan = planOf(step, copy);
   Inputs inputs;
   if (!copy.link) inputs.emplace_back("parent", state.key);
@@ -40,12 +41,12 @@ void copyStep(const Step& step, const CopyInstruction& copy) {
                                                    step.session.lease);
     {
       const auto accounts = copy.chown.empty() ? image::Accounts{} : accountsOf(step);
-      const RootDir target = mounted(active);
+      const RootDir target = mounted(step, active);
       runCopy(plan, target, accounts);
     }
     return step.session.snapshots().commit(std::move(active), step.session.lease);
   });
-  if (copy.link) state.key = keyOf({{"parent", state.key}, {"link", state.key}, {"self", keyOf(inputs)}});
+  if (copy.link) state.key = keyOf({{"parent", before}, {"link", keyOf(inputs)}});
 }
 
 void workdirStep(const Step& step, const std::string& path) {
@@ -56,7 +57,7 @@ void workdirStep(const Step& step, const std::string& path) {
     {
       const auto user = state.config.User.empty() ? image::User{}
                                                   : image::resolveUser(accountsOf(step), state.config.User, {});
-      const RootDir root = mounted(active);
+      const RootDir root = mounted(step, active);
       root.makeDirs(path, 0755, user.uid, user.gid);
     }
     return step.session.snapshots().commit(std::move(active), step.session.lease);

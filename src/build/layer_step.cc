@@ -1,7 +1,7 @@
 #include "build/layer_step.h"
 
 #include "build/explain.h"
-#include "monitor/rootfs.h"
+#include "sys/overlay.h"
 
 namespace estiba::build {
 
@@ -60,15 +60,15 @@ image::Accounts accountsOf(const Step& step) {
   return image::readAccounts(root);
 }
 
-RootDir mounted(const snapshot::Active& active) {
+RootDir mounted(const Step& step, const snapshot::Active& active) {
   const auto mounts = active.mounts();
   if (mounts.lowers.empty()) return RootDir::open(mounts.upper);
-  monitor::RootfsConfig config;
-  config.lowers = mounts.lowers;
-  config.upper = mounts.upper;
-  config.work = mounts.work;
-  config.volatile_ = true;
-  return {monitor::makeRootfs(config), "root of a build step"};
+  OverlayStack stack;
+  stack.lowers = mounts.lowers;
+  stack.upper = mounts.upper;
+  stack.work = mounts.work;
+  stack.volatile_ = true;
+  return {mountOverlay(stack, [&] { return step.session.temp.next(); }), "root of a build step"};
 }
 
 }  // namespace estiba::build

@@ -31,6 +31,6 @@ void layerStep(const Step& step, const Inputs& inputs, const std::function<snaps
 image::Accounts accountsOf(const Step& step);
 
 /// A stack with its writable layer, mounted nowhere but behind the descriptor.
-RootDir mounted(const snapshot::Active& active);
+RootDir mounted(const Step& step, const snapshot::Active& active);
 
 }  // namespace estiba::build

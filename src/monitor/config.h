@@ -3,6 +3,7 @@
 //   RUN/monitor.json  in   what to run and how to keep its output (MonitorConfig)
 //   RUN/config.json   in   the OCI bundle's configuration
 //   RUN/rootfs/       the mount point, in the monitor's own mount namespace only
+//   RUN/trees/N       likewise those of MonitorConfig::trees
 //   RUN/monitor.sock  its door (monitor/protocol.h), while it can be asked
 //   RUN/monitor.pid   its process id; locked (flock) as long as it holds the container's mount, log and cgroup
 //   RUN/exit.json     out  how it ended (ExitRecord), renamed into place
@@ -28,6 +29,7 @@ inline constexpr const char* kSocketFile = "monitor.sock";
 inline constexpr const char* kPidFile = "monitor.pid";
 inline constexpr const char* kExitFile = "exit.json";
 inline constexpr const char* kRootfsDir = "rootfs";
+inline constexpr const char* kTreesDir = "trees";
 
 inline constexpr const char* kModeContainer = "container";
 /// A build step: no log, no door but the engine's connection, killed when that goes away.
@@ -42,6 +44,13 @@ struct RootfsConfig {
   std::string bind;                 ///< instead of all the above: this directory, bound
 };
 BOOST_DESCRIBE_STRUCT(RootfsConfig, (), (lowers, upper, work, readonly, volatile_, bind))
+
+/// A file tree, or a part of one, that binds of the bundle can name as BUNDLE/trees/N.
+struct TreeConfig {
+  RootfsConfig stack;
+  std::string source = "/";  ///< the part: a path inside; links in it are followed inside only
+};
+BOOST_DESCRIBE_STRUCT(TreeConfig, (), (stack, source))
 
 struct LogConfig {
   std::string driver = "json-file";  ///< json-file or none
@@ -59,6 +68,7 @@ struct MonitorConfig {
   std::string mode = kModeContainer;
   std::string bundle;  ///< absolute; empty: RUN itself
   RootfsConfig rootfs;
+  std::vector<TreeConfig> trees;
   bool stdinOpen = false;  ///< a pipe (or the terminal) on standard input; /dev/null otherwise
   bool stdinOnce = false;  ///< the first client's end of input, or its leaving, closes it
   bool tty = false;        ///< as process.terminal in config.json
@@ -73,8 +83,8 @@ struct MonitorConfig {
   std::string cacheDir;           ///< for compiled seccomp filters
 };
 BOOST_DESCRIBE_STRUCT(MonitorConfig, (),
-                      (version, id, mode, bundle, rootfs, stdinOpen, stdinOnce, tty, inheritStdio, consoleSize, log,
-                       stopSignal, reap, cgroupPath, cacheDir))
+                      (version, id, mode, bundle, rootfs, trees, stdinOpen, stdinOnce, tty, inheritStdio, consoleSize,
+                       log, stopSignal, reap, cgroupPath, cacheDir))
 
 /// How a container ended, or why it never ran (then `error` is not empty and `startedAt` is).
 struct ExitRecord {

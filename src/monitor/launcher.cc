@@ -39,6 +39,7 @@ class RuntimeLauncher : public Launcher {
  public:
   RuntimeLauncher(const MonitorConfig& config, std::string bundle)
       : rootfs_(config.rootfs),
+        trees_(config.trees),
         id_(config.id),
         bundle_(std::move(bundle)),
         cgroupPath_(config.cgroupPath),
@@ -51,8 +52,10 @@ class RuntimeLauncher : public Launcher {
     sharesMounts(spec) ? enterPeerMounts(target) : enterPrivateMounts();
     mountRootfs(rootfs_, target);
     mount_ = MountPoint(target);
+    treeMounts_ = mountTrees(trees_, bundle_);
     slowUnmount_ = rootfs_.bind.empty() && !rootfs_.upper.empty() && !rootfs_.volatile_;
     rootfs_ = {};
+    trees_.clear();
     ownPids_ = hasOwnPids(spec);
     runtime::CreateOptions options;
     options.id = id_;
@@ -93,7 +96,10 @@ class RuntimeLauncher : public Launcher {
   void thaw() override { init_->cgroup().thaw(); }
   Fd cloneRootfs() override { return cloneTree(bundle_ + "/" + kRootfsDir, true); }
   bool unmountIsSlow() const override { return slowUnmount_; }
-  void unmountRootfs() override { mount_ = MountPoint(); }
+  void unmountRootfs() override {
+    treeMounts_.clear();
+    mount_ = MountPoint();
+  }
   void removeCgroup() override {
     if (!init_) return;
     try {
@@ -106,8 +112,10 @@ class RuntimeLauncher : public Launcher {
 
  private:
   RootfsConfig rootfs_;
+  std::vector<TreeConfig> trees_;
   std::string id_, bundle_, cgroupPath_, cacheDir_;
   MountPoint mount_;
+  std::vector<MountPoint> treeMounts_;
   std::optional<runtime::Init> init_;  // after mount_: its processes go first
   pid_t pid_ = 0;
   uint64_t startTime_ = 0;

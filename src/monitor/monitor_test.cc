@@ -193,6 +193,32 @@ TEST_F(MonitorTest, ROOT_AMissingCommandIs127AndLeavesNothing) {
   EXPECT_EQ(record->startedAt, "");
 }
 
+TEST_F(MonitorTest, ROOT_TreesAreMountedForBindsAndLinksInThemStayInside) {
+  const std::string tree = makeLayer("tree");
+  makeDirs(tree + "/real/sub"), makeDirs(tree + "/etc");
+  writeFile(tree + "/real/sub/f", "inside\n");
+  writeFile(tree + "/etc/hostname", "of the tree\n");
+  std::filesystem::create_symlink("/real", tree + "/link");
+  std::filesystem::create_symlink("../../../../etc/hostname", tree + "/out");
+  makeLayer("treeUpper"), makeLayer("treeWork");
+  config_.trees = {{{.lowers = {tree}}, "link/sub"},
+                   {{.lowers = {tree}, .upper = dir_ + "/treeUpper", .work = dir_ + "/treeWork"}, "/"},
+                   {{.readonly = true, .bind = tree}, "/out"}};
+  for (int i = 0; i < 3; ++i) {
+    spec_.mounts.push_back({.destination = fmt::format("/m{}", i),
+                            .type = "bind",
+                            .source = fmt::format("{}/{}/{}", run_, kTreesDir, i),
+                            .options = {"rbind"}});
+  }
+  Monitor m = running("cat /m0/f; cat /m1/real/sub/f; cat /m2; echo x > /m0/x; echo x > /m1/x && echo written; : > /m2");
+  EXPECT_NE(end(m).exitCode, 0);
+  EXPECT_TRUE(logged().starts_with("inside\ninside\nof the tree\n")) << logged();
+  EXPECT_NE(logged().find("\nwritten\n"), std::string::npos) << logged();
+  EXPECT_TRUE(exists(dir_ + "/treeUpper/x"));
+  EXPECT_FALSE(exists(tree + "/x") || exists(tree + "/real/sub/x"));
+  EXPECT_EQ(readFile(tree + "/etc/hostname"), "of the tree\n");
+}
+
 TEST_F(MonitorTest, ROOT_AMissingLayerIsAnErrorThatNamesIt) {
   config_.rootfs.lowers.push_back(dir_ + "/nolayer");
   Monitor m = spawn("true");
@@ -256,38 +282,6 @@ TEST_F(MonitorTest, ROOT_AVolatileContainerCanBeStartedAgain) {
     EXPECT_EQ(end(m).exitCode, 0);
   }
   EXPECT_EQ(logged(), "1\n2\n");
-}
-
-TEST_F(MonitorTest, ROOT_120LayersByContextAndByPage) {
-  config_.rootfs.lowers.clear();
-  for (int i = 0; i < 120; ++i) {
-    const std::string layer = makeLayer(fmt::format("l{}-{}", i, std::string(40, 'x')));
-    writeFile(fmt::format("{}/f{}", layer, i), std::to_string(i));
-    writeFile(layer + "/same", std::to_string(i));
-    config_.rootfs.lowers.push_back(layer);
-  }
-  makeLayer("target");
-  // In a child: the mounts are its own.
-  for (const bool byPage : {false, true}) {
-    const Cloned child = cloneProcess(0);
-    if (child.pid == 0) {
-      try {
-        enterPrivateMounts();
-        config_.rootfs.volatile_ = byPage;
-        byPage ? mountOverlayByPage(config_.rootfs, dir_ + "/target") : mountRootfs(config_.rootfs, dir_ + "/target");
-        const bool all = exists(dir_ + "/target/f0") && exists(dir_ + "/target/f119");
-        writeFile(dir_ + "/target/new", "x");
-        ::_exit(all && readFile(dir_ + "/target/same") == "0" && exists(dir_ + "/upper/new") ? 0 : 1);
-      } catch (const std::exception& e) {
-        std::fprintf(stderr, "%s\n", e.what());
-        ::_exit(2);
-      }
-    }
-    int status = 0;
-    ASSERT_EQ(::waitpid(child.pid, &status, 0), child.pid);
-    EXPECT_EQ(status, 0) << byPage;
-    removeTree(dir_ + "/work/work");
-  }
 }
 
 TEST_F(MonitorTest, ROOT_ReadOnlyRootsRefuseWrites) {

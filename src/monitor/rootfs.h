@@ -1,9 +1,10 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
-#include "base/fd.h"
 #include "monitor/config.h"
+#include "sys/mount.h"
 
 namespace estiba::monitor {
 
@@ -14,14 +15,12 @@ void enterPrivateMounts();
 /// of the host's, for volumes that a container shares with it ("rshared").
 void enterPeerMounts(const std::string& target);
 
-/// The container's root file system, detached (an O_PATH directory). overlay with any number of lower directories;
-/// index, redirect_dir, metacopy and xino are off. Source: kernel filesystems/overlayfs.
-Fd makeRootfs(const RootfsConfig& config);
-/// makeRootfs(), attached to the directory `target`. A volatile upper directory may be used again after its unmount.
+/// The container's root file system, on the directory `target`, which is made. A volatile upper directory may be used
+/// again after its unmount.
 void mountRootfs(const RootfsConfig& config, const std::string& target);
 
-/// For kernels without `lowerdir+` (before 6.8): mount(2), whose options are one page, with short names that are links
-/// in a directory of its own. Exposed for its test; mountRootfs() takes it by itself.
-void mountOverlayByPage(const RootfsConfig& config, const std::string& target);
+/// Mounts tree N on BUNDLE/trees/N, which is made. In the caller's mount namespace, which must be its own. The mounts go
+/// with what is returned. Throws SysError: a source is missing.
+std::vector<MountPoint> mountTrees(const std::vector<TreeConfig>& trees, const std::string& bundle);
 
 }  // namespace estiba::monitor

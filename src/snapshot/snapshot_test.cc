@@ -15,7 +15,6 @@
 #include "base/kill_point.h"
 #include "base/text.h"
 #include "snapshot/merge.h"
-#include "snapshot/read_only.h"
 #include "snapshot/snapshotter.h"
 #include "sys/file.h"
 #include "sys/mount.h"
@@ -399,10 +398,6 @@ TEST_F(SnapshotTest, ROOT_AHundredAndTwentyLayersAreReadAsOne) {
   EXPECT_THAT(listDir(at), SizeIs(121));
   EXPECT_EQ(readFile(at + "/top"), "119");
   EXPECT_THROW(writeFile(at + "/top", "y"), SysError);
-
-  makeDir(root_ + "/scratch");
-  const Fd classic = mountLowersClassic(layers_.lowers(stack), root_ + "/scratch");
-  EXPECT_EQ(readFile("/proc/self/fd/" + std::to_string(classic.get()) + "/top"), "119");
   const Fd one = snapshots_.mountReadOnly({stack[3]});
   EXPECT_EQ(readFile("/proc/self/fd/" + std::to_string(one.get()) + "/top"), "3");
 }

@@ -12,9 +12,9 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "snapshot/merge.h"
-#include "snapshot/read_only.h"
 #include "snapshot/store_dir.h"
 #include "sys/file.h"
+#include "sys/overlay.h"
 
 namespace estiba::snapshot {
 
@@ -317,18 +317,20 @@ Fd Snapshotter::mountReadOnly(const std::vector<LayerId>& layers) const {
 }
 
 Fd Snapshotter::mountReadOnly(const std::vector<std::string>& lowers) const {
-  try {
-    return mountLowers(lowers);
-  } catch (const SysError& e) {
-    if (e.err() != EINVAL || lowers.size() < 2) throw;
-  }
-  const std::string scratch = layers_.root() + "/mount-" + randomHex(8);
-  makeDir(scratch, 0700);
-  struct Removed {
-    const std::string& path;
-    ~Removed() { ::rmdir(path.c_str()); }
-  } const removed{scratch};
-  return mountLowersClassic(lowers, scratch);
+  struct Scratch {
+    std::string path;
+    ~Scratch() {
+      if (!path.empty()) ::rmdir(path.c_str());
+    }
+  } scratch;
+  OverlayStack stack;
+  stack.lowers = lowers;
+  stack.noDevices = true;
+  return mountOverlay(stack, [&] {
+    scratch.path = layers_.root() + "/mount-" + randomHex(8);
+    makeDir(scratch.path, 0700);
+    return scratch.path;
+  });
 }
 
 std::vector<std::string> Snapshotter::recover() {

@@ -74,3 +74,12 @@ load lib
   e system recover; run e system check; [ "$status" -eq 0 ]
   ! e image inspect acc/kill >/dev/null 2>&1
 }
+
+@test "what follows COPY --link depends on what lies below it as well" {
+  echo same >file
+  for base in one two; do
+    printf 'FROM busybox\nRUN echo %s > /base\nCOPY --link file /file\nRUN cat /base /file > /both\n' $base >Dockerfile
+    build_plain -t acc/link . >log
+    [ "$(e run --rm --name acc-link acc/link cat /both | tr '\n' ' ')" = "$base same " ]
+  done
+}
