@@ -5,7 +5,7 @@
 
 find_package(Threads REQUIRED)
 
-# What nearly every source includes, parsed once. Sources still name what they use: the fuzz preset builds without.
+# What nearly every source includes, parsed once. Sources still name what they use: -DESTIBA_PCH=OFF builds without.
 option(ESTIBA_PCH "Precompile the common headers" ON)
 set(common_headers <algorithm> <array> <chrono> <cstdint> <functional> <map> <memory> <mutex> <optional> <set> <span>
     <string> <string_view> <thread> <utility> <vector> <fmt/format.h> <boost/json.hpp>)

@@ -44,6 +44,8 @@ TEST(Json, NamesThePathOfAWrongType) {
 TEST(Json, RefusesTrailingBytesAndDeepNesting) {
   EXPECT_THROW(parseJson("{} x", "t"), Error);
   EXPECT_THROW(parseJson(std::string(1000, '['), "t"), Error);
+  EXPECT_THROW(parseJson("[0E500]", "t"), Error);
+  EXPECT_THROW(parseJson("1e999", "t"), Error);
 }
 TEST(Text, HumanSizesAreDockers) {
   EXPECT_EQ(humanSize(0), "0B");

@@ -1,8 +1,25 @@
 #include "base/json.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "base/text.h"
 
 namespace estiba {
+
+namespace {
+
+// Boost.JSON reads 1e999 as infinity and 0E500 as NaN, which no JSON can say.
+bool isFinite(const json::value& value) {
+  if (const auto* number = value.if_double()) return std::isfinite(*number);
+  if (const auto* array = value.if_array()) return std::all_of(array->begin(), array->end(), isFinite);
+  if (const auto* object = value.if_object()) {
+    return std::all_of(object->begin(), object->end(), [](const auto& member) { return isFinite(member.value()); });
+  }
+  return true;
+}
+
+}  // namespace
 
 json::value parseJson(std::string_view text, std::string_view what) {
   boost::system::error_code ec;
@@ -11,7 +28,11 @@ json::value parseJson(std::string_view text, std::string_view what) {
   json::stream_parser parser({}, options);
   const size_t used = parser.write_some(text.data(), text.size(), ec);
   if (!ec) parser.finish(ec);
-  if (!ec && trim(text.substr(used)).empty()) return parser.release();
+  if (!ec && trim(text.substr(used)).empty()) {
+    json::value value = parser.release();
+    if (!isFinite(value)) fail(Code::invalid, "{}: a number is out of range", what);
+    return value;
+  }
   if (text.empty()) fail(Code::invalid, "{}: unexpected end of JSON input", what);
   fail(Code::invalid, "{}: no valid JSON near byte {}: {}", what, used, ec ? ec.message() : "extra data");
 }
