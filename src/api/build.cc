@@ -18,6 +18,7 @@ namespace {
 
 constexpr const char* kOwnType = "application/vnd.estiba.build+json";
 constexpr const char* kTraceId = "estiba.build.trace";
+constexpr const char* kDoneId = "estiba.build.done";
 constexpr const char* kCallId = "estiba.build.call";
 
 apitypes::BuildRequest requestOf(const http::Query& query) {
@@ -82,16 +83,19 @@ std::string classicText(const apitypes::BuildTrace& trace) {
 void build(Call& call) {
   const bool own = call.request.headers.get("Content-Type") == kOwnType;
   apitypes::BuildRequest request;
-  Fd context;
+  std::vector<Fd> fds;
   if (own) {
     request = call.body<apitypes::BuildRequest>();
-    if (!call.request.fds.empty()) context = std::move(call.request.fds.front());
+    fds = std::move(call.request.fds);
   } else {
     if (call.request.query.get("version") == "2") {
       fail(Code::not_implemented, "BuildKit's protocol is not supported yet: build with DOCKER_BUILDKIT=0");
     }
     request = requestOf(call.request.query);
-    if (request.remote.empty()) context = spooled(call);
+    if (request.remote.empty()) {
+      fds.push_back(spooled(call));
+      request.contextFd = 0;
+    }
   }
   for (const auto& tag : request.tags) oci::Reference::parse(tag);  // while there still is a status to refuse it with
   call.response.stream(200, {{"Content-Type", "application/json"}});
@@ -108,7 +112,7 @@ void build(Call& call) {
     stream.writeAs(message);
   });
   try {
-    const auto result = call.engine.builds.run(request, std::move(context), progress, call.response.goneToken());
+    const auto result = call.engine.builds.run(request, std::move(fds), progress, call.response.goneToken());
     if (result.call) {
       apitypes::JsonMessage answer;
       answer.id = kCallId;
@@ -122,13 +126,15 @@ void build(Call& call) {
       progress.emit(trace);
     }
     apitypes::JsonMessage message;
-    apitypes::BuildResult id;
-    id.ID = result.id.str();
-    message.aux = toJson(id);
-    stream.writeAs(message);
-    if (!own) {
+    if (own) {
+      message.id = kDoneId;
+      message.aux = toJson(apitypes::BuildDone{result.id, result.metadata});
+      stream.writeAs(message);
+    } else {
+      message.aux = toJson(apitypes::BuildResult{result.id});
+      stream.writeAs(message);
       apitypes::JsonMessage text;
-      text.stream = "Successfully built " + result.id.shortHex() + "\n";
+      text.stream = "Successfully built " + oci::Digest::parse(result.id).shortHex() + "\n";
       stream.writeAs(text);
       for (const auto& tag : request.tags) {
         text.stream = "Successfully tagged " + oci::Reference::parse(tag).withDefaultTag().familiar() + "\n";

@@ -19,20 +19,48 @@ struct BuildSecret {
 };
 BOOST_DESCRIBE_STRUCT(BuildSecret, (), (id, value))
 
-/// Body of POST /build with Content-Type application/vnd.estiba.build+json. The context's directory comes with the
-/// request as a descriptor (SCM_RIGHTS), or as a tar: `contextTar` says that the descriptor is a file.
+/// A key and value in a manifest, or in the descriptor of one.
+struct BuildAnnotation {
+  std::string type;      ///< manifest, manifest-descriptor, index, index-descriptor; empty: manifest
+  std::string platform;  ///< of the manifest; empty: any
+  std::string key;
+  std::string value;
+};
+BOOST_DESCRIBE_STRUCT(BuildAnnotation, (), (type, platform, key, value))
+
+/// One --output. What goes to the client goes into its descriptor: of local a tar to be unpacked.
+struct BuildOutput {
+  std::string type;                               ///< image, local, tar, oci, docker, cacheonly
+  std::map<std::string, std::string> attributes;  ///< name, compression, …
+  std::vector<BuildAnnotation> annotations;
+  std::optional<int> fd;  ///< which of the request's descriptors; none: an image of this engine
+};
+BOOST_DESCRIBE_STRUCT(BuildOutput, (), (type, attributes, annotations, fd))
+
+/// One --build-context: docker-image://, a remote place, or a directory of the client.
+struct NamedContext {
+  std::string where;      ///< as written
+  std::optional<int> fd;  ///< which of the request's descriptors is its directory
+};
+BOOST_DESCRIBE_STRUCT(NamedContext, (), (where, fd))
+
+/// Body of POST /build with Content-Type application/vnd.estiba.build+json. Descriptors (SCM_RIGHTS) that come with the
+/// request are named by their place among them: the context's directory (or file, with `contextTar`), outputs, named
+/// contexts.
 struct BuildRequest {
   std::string dockerfile = "Dockerfile";         ///< path in the context, shown in errors
   std::optional<std::string> dockerfileContent;  ///< where it is not in the context
   std::optional<std::string> ignoreContent;      ///< of <Dockerfile>.dockerignore outside the context
   std::string contextName;                       ///< as shown: ".", a URL
+  std::optional<int> contextFd;
   bool contextTar = false;
   std::string remote;  ///< git or http(s) context: fetched by the engine
   std::vector<std::string> tags;
   std::string target;
   std::map<std::string, Nullable<std::string>> buildArgs;
   std::map<std::string, std::string> labels;
-  std::map<std::string, std::string> buildContexts;
+  std::map<std::string, NamedContext> buildContexts;
+  std::vector<std::string> cacheFrom;  ///< names of images that would be pulled for their cache
   bool noCache = false;
   std::vector<std::string> noCacheFilter;  ///< stage names
   bool pull = false;
@@ -44,14 +72,13 @@ struct BuildRequest {
   bool explain = false;
   std::string call;             ///< a question instead of a build: lint, outline, targets
   std::string shownDockerfile;  ///< what the excerpts of a lint call it; empty: `dockerfile`
-  std::optional<int> outputFd;  ///< nullopt: an image of this engine
-  std::string outputType;       ///< "", local, tar, oci, docker, image
-  apitypes::HostConfig limits;  ///< Memory, Cpu…, ShmSize, Ulimits, CgroupParent
+  std::vector<BuildOutput> outputs;  ///< none: an image of this engine
+  apitypes::HostConfig limits;       ///< Memory, Cpu…, ShmSize, Ulimits, CgroupParent
 };
 BOOST_DESCRIBE_STRUCT(BuildRequest, (),
-                      (dockerfile, dockerfileContent, ignoreContent, contextName, contextTar, remote, tags, target,
-                       buildArgs, labels, buildContexts, noCache, noCacheFilter, pull, platform, network, extraHosts,
-                       secrets, squash, explain, call, shownDockerfile, outputFd, outputType, limits))
+                      (dockerfile, dockerfileContent, ignoreContent, contextName, contextFd, contextTar, remote, tags,
+                       target, buildArgs, labels, buildContexts, cacheFrom, noCache, noCacheFilter, pull, platform,
+                       network, extraHosts, secrets, squash, explain, call, shownDockerfile, outputs, limits))
 
 /// One message while it runs: {"id":"estiba.build.trace","aux":{…}}.
 struct BuildTrace {
@@ -73,6 +100,13 @@ BOOST_DESCRIBE_STRUCT(BuildTrace, (),
                       (vertex, name, started, completed, cached, error, stream, log, status, warning, detail, excerpt,
                        explain))
 
+/// How a build ended well: {"id":"estiba.build.done","aux":{…}}.
+struct BuildDone {
+  std::string id;         ///< of the image; empty where none was made
+  json::object metadata;  ///< what --metadata-file holds: "containerimage.digest" …
+};
+BOOST_DESCRIBE_STRUCT(BuildDone, (), (id, metadata))
+
 /// The answer to BuildRequest::call: {"id":"estiba.build.call","aux":{…}}.
 struct BuildCall {
   json::value result;                ///< BuildKit's result.json
@@ -87,6 +121,7 @@ BOOST_DESCRIBE_STRUCT(BuildCall, (), (result, text, error, status))
 #define ESTIBA_BUILD_TRACE_TYPES(X) \
   X(apitypes::BuildRequest)         \
   X(apitypes::BuildTrace)           \
+  X(apitypes::BuildDone)            \
   X(apitypes::BuildCall)
 
 namespace estiba {

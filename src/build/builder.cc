@@ -4,7 +4,7 @@
 
 #include "build/checks.h"
 #include "build/context.h"
-#include "build/image_result.h"
+#include "build/outputs.h"
 #include "build/session.h"
 #include "build/sources.h"
 #include "build/stage_graph.h"
@@ -17,15 +17,9 @@ namespace {
 using apitypes::BuildRequest;
 
 void refuseWhatIsNotSupported(const BuildRequest& request) {
-  const auto refuse = [](bool asked, std::string_view what) {
-    if (asked) fail(Code::not_implemented, "{} is not supported yet", what);
-  };
-  refuse(request.squash, "--squash");
-  refuse(!request.outputType.empty() && request.outputType != "image" && request.outputType != "docker",
-         "--output type=" + request.outputType);
-  refuse(!request.platform.empty() && request.platform != "linux/amd64", "--platform " + request.platform);
-  for (const auto& [name, where] : request.buildContexts) {
-    refuse(!where.starts_with("docker-image://"), "--build-context " + name + "=" + where);
+  for (const auto& [name, context] : request.buildContexts) {
+    if (context.where.starts_with("docker-image://")) continue;
+    fail(Code::not_implemented, "--build-context {}={} is not supported yet", name, context.where);
   }
 }
 
@@ -35,6 +29,10 @@ std::vector<oci::Reference> namesOf(const BuildRequest& request) {
   return names;
 }
 
+PlatformWords wordsOf(const oci::Platform& platform) {
+  return {platform.os, platform.architecture, platform.variant, platform.osVersion};
+}
+
 PlanOptions planOptionsOf(const BuildRequest& request) {
   PlanOptions options;
   options.target = request.target;
@@ -42,6 +40,9 @@ PlanOptions planOptionsOf(const BuildRequest& request) {
     if (value) options.buildArgs[name] = *value;
   }
   for (const auto& [name, where] : request.buildContexts) options.namedContexts.insert(name);
+  const auto host = oci::Platform::host();
+  options.buildPlatform = wordsOf(host);
+  options.targetPlatform = request.platform.empty() ? wordsOf(host) : wordsOf(oci::Platform::parse(request.platform));
   return options;
 }
 
@@ -52,7 +53,7 @@ Plan planFor(Dockerfile& file, const PlanOptions& options, BaseImages& images) {
   for (const size_t index : first.order) {
     const auto& base = first.stages[index].base;
     if (base.kind != Origin::Kind::image && base.kind != Origin::Kind::named) continue;
-    const auto& image = images.open(base);
+    const auto& image = images.open(base, first.stages[index].platform);
     if (!image.config.config.OnBuild.empty()) triggers[index] = image.config.config.OnBuild;
   }
   return planWithTriggers(file, options, triggers);
@@ -66,10 +67,45 @@ void tellExcerpt(Session& session, const std::string& dockerfile, const std::vec
   session.progress.emit(trace);
 }
 
+// Nothing is pulled for its cache: this engine's own is used. As docker does where an image is missing, it goes on.
+void tellCacheSources(Session& session) {
+  for (const auto& name : session.request.cacheFrom) {
+    Vertex vertex(session.progress, "importing cache manifest from " + name);
+    vertex.warn(fmt::format("--cache-from {} has no effect: caches cannot be imported yet", name));
+    vertex.done();
+  }
+}
+
+TargetBase targetBase(Session& session, const PlannedStage& target, BaseImages& images, const StageGraph& graph) {
+  switch (target.base.kind) {
+    case Origin::Kind::scratch:
+    case Origin::Kind::context: return {};
+    case Origin::Kind::stage: {
+      const auto state = graph.result(target.base.stage);
+      image::Assembly assembly;
+      assembly.layers = session.hasher.settled(state.layers);
+      assembly.config = configOf(session, state);
+      const auto sealed = session.services.images.seal(assembly, session.lease);
+      return {sealed.id.str(), state.layers.size(), state.history.size()};
+    }
+    case Origin::Kind::image:
+    case Origin::Kind::named: {
+      const auto& image = images.open(target.base, target.platform);
+      return {image.id.str(), image.layers.size(), image.config.history.size()};
+    }
+  }
+  return {};
+}
+
 BuildResult buildFrom(Session& session, BuildContext& context, const std::vector<oci::Reference>& names) {
   const PlanOptions options = planOptionsOf(session.request);
   context.loadDockerfile();
-  if (!session.request.call.empty()) return {{}, answerRequest(session, context, options), {}};
+  if (!session.request.call.empty()) {
+    BuildResult answered;
+    answered.call = answerRequest(session, context, options);
+    return answered;
+  }
+  tellCacheSources(session);
   Dockerfile file = context.dockerfile();
   BaseImages images(session);
   const Plan plan = planFor(file, options, images);
@@ -81,18 +117,21 @@ BuildResult buildFrom(Session& session, BuildContext& context, const std::vector
   context.remember();
   session.services.cache.touch(session.reports.usedKeys());
   if (failure) std::rethrow_exception(failure);
-  const auto id = exportImage(session, graph.result(plan.target), names);
-  return {id, std::nullopt, session.reports.all()};
+  std::optional<TargetBase> base;
+  if (session.request.squash) base = targetBase(session, plan.stages[plan.target], images, graph);
+  auto made = makeOutputs(session, graph.result(plan.target), names, base);
+  return {std::move(made.id), std::move(made.tagged), std::move(made.metadata), std::nullopt, session.reports.all()};
 }
 
 }  // namespace
 
-BuildResult build(const BuildServices& services, const BuildRequest& request, Fd given, Progress& progress,
+BuildResult build(const BuildServices& services, const BuildRequest& request, std::vector<Fd> fds, Progress& progress,
                   std::stop_token stop) {
   const auto names = namesOf(request);
   refuseWhatIsNotSupported(request);
-  Session session(services, request, progress, std::move(stop));
-  BuildContext context(session, std::move(given));
+  checkOutputs(request);
+  Session session(services, request, std::move(fds), progress, std::move(stop));
+  BuildContext context(session);
   try {
     return buildFrom(session, context, names);
   } catch (const DockerfileError& e) {

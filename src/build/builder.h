@@ -36,15 +36,17 @@ struct StepReport {
 };
 
 struct BuildResult {
-  image::ImageId id;
+  std::string id;                  ///< of the image; empty where none was made
+  std::vector<std::string> tagged;  ///< the names that it was given in the store
+  json::object metadata;            ///< what is known of it: "containerimage.digest" …
   std::optional<apitypes::BuildCall> call;  ///< of a request that was a call: there is no image then
   std::vector<StepReport> reports;          ///< of steps that make layers, in the order of the file
 };
 
 /// `given`: the directory, or with request.contextTar a tar file; empty for none. Throws DockerfileError, Error.
 /// The excerpt of the Dockerfile that belongs to an error has been told to `progress` then.
-BuildResult build(const BuildServices& services, const apitypes::BuildRequest& request, Fd given, Progress& progress,
-                  std::stop_token stop);
+BuildResult build(const BuildServices& services, const apitypes::BuildRequest& request, std::vector<Fd> fds,
+                  Progress& progress, std::stop_token stop);
 
 /// The text of `--explain`.
 std::string explanation(const std::vector<StepReport>& reports);

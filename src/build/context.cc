@@ -26,8 +26,8 @@ void unpackTar(Fd tar, const std::string& dir) {
 
 }  // namespace
 
-BuildContext::BuildContext(Session& session, Fd given) : s_(session) {
-  openGiven(std::move(given));
+BuildContext::BuildContext(Session& session) : s_(session) {
+  openGiven(s_.claim(s_.request.contextFd));
   struct stat st{};
   sys([&] { return ::fstat(dir_.get(), &st); }, "stat the build context");
   indexName_ = fmt::format("{}:{}", st.st_dev, st.st_ino);

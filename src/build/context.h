@@ -14,9 +14,8 @@ namespace estiba::build {
 
 class BuildContext {
  public:
-  /// `given`: the directory, or with request.contextTar a tar file; empty for none. A directory is read where it lies,
-  /// a tar is unpacked once.
-  BuildContext(Session& session, Fd given);
+  /// The request's context: a directory is read where it lies, a tar is unpacked once.
+  explicit BuildContext(Session& session);
 
   /// Reads the request's Dockerfile. Throws Error(not_found).
   void loadDockerfile();

@@ -39,4 +39,13 @@ std::vector<std::string> Reports::usedKeys() const {
   return used_;
 }
 
+Fd Session::claim(std::optional<int> which) {
+  if (!which) return {};
+  const auto index = static_cast<size_t>(*which);
+  if (*which < 0 || index >= descriptors.size() || !descriptors[index]) {
+    fail(Code::invalid, "descriptor {} did not come with the request", *which);
+  }
+  return std::move(descriptors[index]);
+}
+
 }  // namespace estiba::build

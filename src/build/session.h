@@ -43,9 +43,11 @@ class Reports {
 };
 
 struct Session {
-  Session(const BuildServices& s, const apitypes::BuildRequest& r, Progress& p, std::stop_token token)
+  Session(const BuildServices& s, const apitypes::BuildRequest& r, std::vector<Fd> fds, Progress& p,
+          std::stop_token token)
       : services(s),
         request(r),
+        descriptors(std::move(fds)),
         progress(p),
         stop(std::move(token)),
         temp(s.root),
@@ -53,8 +55,12 @@ struct Session {
 
   snapshot::Snapshotter& snapshots() const { return services.images.snapshots(); }
 
+  /// Takes one of the request's descriptors; empty for none. Throws Error(invalid) where it is not there (any more).
+  Fd claim(std::optional<int> which);
+
   BuildServices services;
   const apitypes::BuildRequest& request;
+  std::vector<Fd> descriptors;
   Progress& progress;
   std::stop_token stop;
   TempDir temp;

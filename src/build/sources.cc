@@ -1,20 +1,33 @@
 #include "build/sources.h"
 
+#include "oci/platform.h"
 #include "oci/reference.h"
 
 namespace estiba::build {
 
-const image::Resolved& BaseImages::open(const Origin& origin) {
+const image::Resolved& BaseImages::open(const Origin& origin, const std::string& platform) {
   std::string name = origin.image;
   if (origin.kind == Origin::Kind::named) {
-    name = s_.request.buildContexts.at(origin.image).substr(std::string_view("docker-image://").size());
+    name = s_.request.buildContexts.at(origin.image).where.substr(std::string_view("docker-image://").size());
   }
+  const auto& image = find(name);
+  const std::string& wanted = platform.empty() ? s_.request.platform : platform;
+  if (wanted.empty()) return image;
+  const auto want = oci::Platform::parse(wanted);
+  if (oci::matches(want, image.config.platform)) return image;
+  fail(Code::not_found,
+       "image with reference {} was found but does not match the specified platform: wanted {}, actual: {}", name,
+       want.str(), image.config.platform.str());
+}
+
+const image::Resolved& BaseImages::find(const std::string& name) {
   std::lock_guard lock(mutex_);
   const auto found = images_.find(name);
   if (found != images_.end()) return found->second;
   const auto reference = oci::Reference::tryParse(name);
   Vertex vertex(s_.progress, "[internal] load metadata for " + (reference ? reference->withDefaultTag().str() : name));
   try {
+    if (s_.request.pull) fail(Code::not_implemented, "{}: --pull: pulling is not supported yet", name);
     auto resolved = s_.services.images.open(name, s_.lease);
     vertex.done();
     return images_.emplace(name, std::move(resolved)).first->second;

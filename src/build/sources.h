@@ -16,10 +16,13 @@ namespace estiba::build {
 class BaseImages {
  public:
   explicit BaseImages(Session& session) : s_(session) {}
-  /// `origin`: of kind image or named. Throws Error(not_found).
-  const image::Resolved& open(const Origin& origin);
+  /// `origin`: of kind image or named. `platform`: of FROM --platform; empty: the build's. Throws Error(not_found), also
+  /// for an image of another platform than was asked for.
+  const image::Resolved& open(const Origin& origin, const std::string& platform = {});
 
  private:
+  const image::Resolved& find(const std::string& name);
+
   Session& s_;
   std::mutex mutex_;
   std::map<std::string, image::Resolved> images_;

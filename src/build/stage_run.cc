@@ -7,6 +7,7 @@
 #include "build/dockerfile/describe.h"
 #include "build/file_steps.h"
 #include "build/run_step.h"
+#include "oci/platform.h"
 #include "oci/reference.h"
 
 namespace estiba::build {
@@ -46,7 +47,10 @@ class StageRun {
  private:
   void startFromBase() {
     switch (planned_.base.kind) {
-      case Origin::Kind::scratch: state_.key = "scratch"; break;
+      case Origin::Kind::scratch:
+        state_.key = "scratch";
+        state_.platform = wantedPlatform();
+        break;
       case Origin::Kind::stage:
         state_ = in_.graph.result(planned_.base.stage);
         state_.args.clear();
@@ -61,8 +65,9 @@ class StageRun {
   }
 
   void startFromImage() {
-    const auto& image = in_.images.open(planned_.base);
+    const auto& image = in_.images.open(planned_.base, planned_.platform);
     state_.layers = image.layers;
+    state_.platform = image.config.platform;
     state_.key = oci::chainId(image.config.rootfs.diff_ids).str();
     state_.config = image.config.config;
     state_.config.OnBuild.clear();
@@ -73,6 +78,11 @@ class StageRun {
     Vertex vertex(s_.progress,
                   numbers_.next("FROM " + (reference ? reference->withDefaultTag().str() : planned_.base.image)));
     vertex.cached();
+  }
+
+  oci::Platform wantedPlatform() const {
+    const std::string& wanted = planned_.platform.empty() ? s_.request.platform : planned_.platform;
+    return wanted.empty() ? oci::Platform::host() : oci::Platform::parse(wanted);
   }
 
   bool ignoresCache() const {

@@ -18,6 +18,7 @@ struct StageState {
   std::vector<oci::History> history;
   Time created;                           ///< of the youngest layer
   std::string author;
+  oci::Platform platform;
   bool cmdSet = false;
   /// ARGs that the stage has declared, with values, in order: seen by later instructions.
   std::vector<std::pair<std::string, std::string>> args;

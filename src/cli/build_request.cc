@@ -1,9 +1,5 @@
 #include "cli/build_request.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <cstdlib>
 
 #include "base/text.h"
@@ -15,109 +11,18 @@ namespace estiba::cli {
 
 namespace {
 
-bool isRemote(const std::string& context) {
-  return context.starts_with("http://") || context.starts_with("https://") || context.starts_with("git://") ||
-         context.starts_with("git@") || context.starts_with("ssh://") || context.starts_with("github.com/");
-}
-
-std::string readStdin(Session& s) { return readAll(s.streams().inFd, "standard input", 64U << 20); }
-
-// All of a stream in a file without a name: the engine looks at it more than once.
-Fd spool(int from) {
-  Fd file(::open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
-  if (!file) file = anonymousFile("", "context");
-  char buffer[65536];
-  for (;;) {
-    const ssize_t n = sys([&] { return ::read(from, buffer, sizeof buffer); }, "read the context");
-    if (n == 0) break;
-    writeAll(file.get(), {buffer, static_cast<size_t>(n)}, "context");
+// "type=local,src=dir": the type and the rest.
+std::pair<std::string, std::map<std::string, std::string>> cacheEntry(const std::string& text) {
+  std::pair<std::string, std::map<std::string, std::string>> out;
+  for (const auto& field : parseCsvRecord(text)) {
+    const auto [key, value] = cut(field, '=');
+    if (!value) fail(Code::invalid, "invalid value {}", field);
+    if (toLower(key) == "type") out.first = *value;
+    else out.second[toLower(key)] = *value;
   }
-  ::lseek(file.get(), 0, SEEK_SET);
-  return file;
-}
-
-bool looksLikeTar(int fd) {
-  char head[512] = {};
-  const ssize_t n = ::pread(fd, head, sizeof head, 0);
-  if (n < 4) return false;
-  const std::string_view start(head, static_cast<size_t>(n));
-  return start.starts_with("\x1f\x8b") || start.starts_with("BZh") || start.starts_with("\xfd" "7zXZ") ||
-         start.starts_with("\x28\xb5\x2f\xfd") || (n >= 262 && start.substr(257, 5) == "ustar");
-}
-
-std::string absolute(const std::string& path) {
-  char* real = ::realpath(path.c_str(), nullptr);
-  if (real == nullptr) return "";
-  std::string out = real;
-  ::free(real);
+  if (out.first.empty()) fail(Code::invalid, "type required for {}", quoted(text));
   return out;
 }
-
-// What a lint calls the Dockerfile: the path as it was given.
-std::string shownDockerfile(const std::string& context, const std::string& file) {
-  if (file == "-") return "stdin";
-  if (!file.empty()) return file;
-  if (context == "-" || isRemote(context)) return "";
-  std::string dir = context;
-  while (dir.starts_with("./")) dir.erase(0, 2);
-  while (dir.ends_with('/') && dir.size() > 1) dir.pop_back();
-  return dir.empty() || dir == "." ? "Dockerfile" : dir == "/" ? "/Dockerfile" : dir + "/Dockerfile";
-}
-
-}  // namespace
-
-Fd chooseContext(Session& s, const Parsed& p, apitypes::BuildRequest& request) {
-  const std::string context = p.args[0];
-  const std::string file = p.str("file");
-  request.contextName = context;
-  request.shownDockerfile = shownDockerfile(context, file);
-  if (context == "-") {
-    if (file == "-") fail(Code::invalid, "invalid argument: can't use stdin for both build context and dockerfile");
-    Fd spooled = spool(s.streams().inFd);
-    if (looksLikeTar(spooled.get())) {
-      request.contextTar = true;
-      if (!file.empty()) request.dockerfile = file;
-      return spooled;
-    }
-    request.dockerfileContent = readAll(spooled.get(), "standard input");
-    return {};
-  }
-  if (isRemote(context)) {
-    request.remote = context;
-    if (!file.empty()) request.dockerfile = file;
-    return {};
-  }
-  const std::string dir = absolute(context);
-  struct stat st{};
-  if (dir.empty() || ::stat(dir.c_str(), &st) != 0) {
-    fail(Code::not_found, "unable to prepare context: path {} not found", quoted(context));
-  }
-  if (!S_ISDIR(st.st_mode)) {
-    fail(Code::invalid, "unable to prepare context: context must be a directory: {}", context);
-  }
-  Fd opened = openFile(dir, O_PATH | O_DIRECTORY);
-  if (file == "-") {
-    request.dockerfileContent = readStdin(s);
-    return opened;
-  }
-  if (file.empty()) return opened;
-  if (isRemote(file)) fail(Code::not_implemented, "--file {}: a remote Dockerfile is not supported yet", file);
-  const std::string path = absolute(file);
-  if (path.empty()) {
-    fail(Code::not_found, "unable to prepare context: unable to evaluate symlinks in Dockerfile path: lstat {}: no such file or directory",
-         file);
-  }
-  if (path.starts_with(dir + "/")) {
-    request.dockerfile = path.substr(dir.size() + 1);
-    return opened;
-  }
-  request.dockerfile = file.substr(file.rfind('/') + 1);
-  request.dockerfileContent = readFile(path);
-  request.ignoreContent = tryReadFile(path + ".dockerignore");
-  return opened;
-}
-
-namespace {
 
 // --secret id=x[,src=path | ,env=NAME]
 apitypes::BuildSecret readSecret(const std::string& text) {
@@ -150,16 +55,67 @@ apitypes::BuildSecret readSecret(const std::string& text) {
   return out;
 }
 
-void addOutput(const Parsed& p, apitypes::BuildRequest& request) {
-  const auto outputs = p.list("output");
-  if (outputs.size() > 1) fail(Code::not_implemented, "several --output are not supported yet");
-  for (const auto& output : outputs) {
-    for (const auto& field : parseCsvRecord(output)) {
-      const auto [key, value] = cut(field, '=');
-      if (!value) request.outputType = "local";
-      else if (key == "type") request.outputType = *value;
+// --cache-from: images by name, or type=registry,ref=NAME. Nothing is pulled yet, so that the engine says what it left.
+std::vector<std::string> cacheSources(const Parsed& p) {
+  std::vector<std::string> out;
+  for (const auto& text : p.list("cache-from")) {
+    if (text.empty()) continue;
+    if (text.find('=') == std::string::npos) {
+      for (const auto& name : parseCsvRecord(text)) out.push_back(name);
+      continue;
+    }
+    const auto [type, attributes] = cacheEntry(text);
+    if (type != "registry") fail(Code::not_implemented, "--cache-from type={} is not supported yet", type);
+    if (!attributes.contains("ref")) fail(Code::invalid, "registry cache importer requires ref");
+    out.push_back(attributes.at("ref"));
+  }
+  return out;
+}
+
+// --cache-to: only what asks for nothing that leaves this engine.
+void checkCacheTargets(const Parsed& p) {
+  for (const auto& text : p.list("cache-to")) {
+    if (text.empty()) continue;
+    const std::string type = text.find('=') == std::string::npos ? "registry" : cacheEntry(text).first;
+    fail(Code::not_implemented, "--cache-to type={}: the cache cannot be exported yet", type);
+  }
+}
+
+// --attest, --provenance, --sbom: none is made; what turns one off is welcome.
+void checkAttestations(const Parsed& p) {
+  auto all = p.list("attest");
+  for (const char* type : {"provenance", "sbom"}) {
+    const std::string value = p.str(type);
+    if (value.empty()) continue;
+    try {
+      all.push_back(fmt::format("type={},disabled={}", type, parseGoBool(value) ? "false" : "true"));
+    } catch (const Error&) {
+      all.push_back(fmt::format("type={},{}", type, value));
     }
   }
+  for (const auto& text : all) {
+    std::string type;
+    bool disabled = false;
+    for (const auto& field : parseCsvRecord(text)) {
+      const auto [key, value] = cut(field, '=');
+      if (!value) fail(Code::invalid, "invalid value {}", field);
+      if (key == "type") type = *value;
+      else if (key == "disabled") disabled = parseGoBool(*value);
+    }
+    if (type.empty()) fail(Code::invalid, "attestation type not specified");
+    if (!disabled) fail(Code::not_implemented, "attestations are not supported yet: {}", text);
+  }
+}
+
+// --platform, or DOCKER_DEFAULT_PLATFORM.
+std::string onlyPlatform(const Parsed& p) {
+  auto all = p.list("platform");
+  if (const char* own = ::getenv("DOCKER_DEFAULT_PLATFORM"); all.empty() && own != nullptr && *own != '\0') all = {own};
+  const std::string text = join(all, ",");
+  if (text.find(',') != std::string::npos) {
+    fail(Code::not_implemented, "several platforms in one build are not supported yet: {}", text);
+  }
+  return text;
 }
 
 }  // namespace
@@ -179,22 +135,22 @@ apitypes::BuildRequest buildRequest(const Parsed& p) {
     }
   }
   for (const auto& label : p.list("label")) out.labels.insert(parseKeyValue(label));
-  for (const auto& context : p.list("build-context")) {
-    const auto [name, where] = cut(context, '=');
-    if (!where) fail(Code::invalid, "invalid context value: {}, expected key=value", context);
-    out.buildContexts[name] = *where;
-  }
   out.noCache = p.flag("no-cache");
   out.noCacheFilter = p.list("no-cache-filter");
+  if (out.noCache && !out.noCacheFilter.empty()) {
+    fail(Code::invalid, "--no-cache and --no-cache-filter cannot currently be used together");
+  }
+  out.cacheFrom = cacheSources(p);
+  checkCacheTargets(p);
+  checkAttestations(p);
   out.pull = p.flag("pull");
-  out.platform = p.str("platform");
+  out.platform = onlyPlatform(p);
   out.network = p.str("network");
   out.extraHosts = p.list("add-host");
   for (const auto& secret : p.list("secret")) out.secrets.push_back(readSecret(secret));
   if (!p.list("ssh").empty()) fail(Code::not_implemented, "--ssh is not supported yet");
   out.squash = p.flag("squash");
   out.explain = p.flag("explain");
-  addOutput(p, out);
   auto& limits = out.limits;
   limits.Memory = p.integer("memory");
   limits.MemorySwap = p.integer("memory-swap");

@@ -117,14 +117,11 @@ int StepProcesses::run(const build::StepProcess& process, const build::StepOutpu
   }
 }
 
-build::BuildResult Builds::run(const apitypes::BuildRequest& request, Fd contextDir, build::Progress& progress,
+build::BuildResult Builds::run(const apitypes::BuildRequest& request, std::vector<Fd> fds, build::Progress& progress,
                                std::stop_token stop) {
   const build::BuildServices services{ctx_.images, cache_, runner_, ctx_.config.root, ctx_.initLayer()};
-  auto result = build::build(services, request, std::move(contextDir), progress, std::move(stop));
-  if (result.call) return result;
-  for (const auto& tag : request.tags) {
-    ctx_.events.record("image", "tag", result.id.str(), {{"name", tag}});
-  }
+  auto result = build::build(services, request, std::move(fds), progress, std::move(stop));
+  for (const auto& tag : result.tagged) ctx_.events.record("image", "tag", result.id, {{"name", tag}});
   return result;
 }
 

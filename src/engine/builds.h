@@ -23,7 +23,7 @@ class StepProcesses : public build::StepRunner {
 class Builds {
  public:
   explicit Builds(Context& context) : ctx_(context), runner_(context), cache_(context.pool) {}
-  build::BuildResult run(const apitypes::BuildRequest& request, Fd contextDir, build::Progress& progress,
+  build::BuildResult run(const apitypes::BuildRequest& request, std::vector<Fd> fds, build::Progress& progress,
                          std::stop_token stop);
   std::vector<apitypes::BuildCache> cache();
   /// Filters: until (or unused-for), id. `keepBytes` 0: keep nothing.

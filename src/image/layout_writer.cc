@@ -100,6 +100,7 @@ oci::Descriptor LayoutWriter::add(const Image& image) {
   oci::Descriptor descriptor{
       .mediaType = *manifest.mediaType, .digest = oci::Digest::of(bytes), .size = static_cast<int64_t>(bytes.size())};
   documents_[blobPath(descriptor.digest)] = bytes;
+  descriptor.platform = image.platform;
   if (!image.descriptorAnnotations.empty()) descriptor.annotations = image.descriptorAnnotations;
   for (const auto& name : image.names) {
     auto named = descriptor;

@@ -31,6 +31,7 @@ class LayoutWriter {
     std::vector<oci::Reference> names;
     std::map<std::string, std::string> annotations;            ///< of its manifest
     std::map<std::string, std::string> descriptorAnnotations;  ///< of the manifest's descriptor
+    std::optional<oci::Platform> platform;                     ///< in that descriptor
   };
 
   LayoutWriter(snapshot::Layers& layers, Style style, std::stop_token stop)

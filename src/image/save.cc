@@ -70,7 +70,8 @@ oci::Descriptor exportImage(Images& images, const Sealed& image, const ExportOpt
                                       .layers = image.layers,
                                       .names = options.names,
                                       .annotations = options.annotations,
-                                      .descriptorAnnotations = options.descriptorAnnotations});
+                                      .descriptorAnnotations = options.descriptorAnnotations,
+                                      .platform = options.platform});
   writer.write(out);
   return descriptor;
 }

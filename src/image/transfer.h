@@ -54,6 +54,7 @@ struct ExportOptions {
   std::optional<int> level;                                       ///< the format's own scale
   std::map<std::string, std::string> annotations;                 ///< of the manifest
   std::map<std::string, std::string> descriptorAnnotations;       ///< of the manifest's descriptor in index.json
+  std::optional<oci::Platform> platform;                          ///< in that descriptor
 };
 
 /// Writes an image that need not be in the store as BuildKit's oci and docker exporters do. Its layers are held by the

@@ -211,7 +211,7 @@ LayerId Snapshotter::freeze(const std::string& id, Lease& lease) {
   // One layer of all that the container has changed, however often it was committed.
   std::vector<LayerId> own = before.own;
   own.push_back(layer);
-  const LayerId all = merged(own, lease);
+  const LayerId all = merge(own, lease);
   {
     const auto db = pool_.get();
     db::Txn txn(*db);
@@ -249,7 +249,7 @@ void Snapshotter::finishFreeze(const std::string& id, const LayerId& layer) {
   if (!renamed) layers_.throwAway(layers_.root() + "/layers/" + layer.value);
 }
 
-LayerId Snapshotter::merged(const std::vector<LayerId>& bottomFirst, Lease& lease) {
+LayerId Snapshotter::merge(const std::vector<LayerId>& bottomFirst, Lease& lease) {
   Active target = prepare({});
   std::vector<std::string> paths;
   for (const LayerId& layer : bottomFirst) paths.push_back(layers_.pathOf(layer));
@@ -289,7 +289,7 @@ Layer Snapshotter::copyUpper(const std::string& id, Lease& lease) {
   if (found.own.empty()) return *copy;
   std::vector<LayerId> own = found.own;
   own.push_back(copy->id);
-  return layers_.hash(merged(own, lease), lease);
+  return layers_.hash(merge(own, lease), lease);
 }
 
 std::vector<archive::Change> Snapshotter::changes(const std::string& id) const {

@@ -90,6 +90,9 @@ class Snapshotter {
   /// Everything that was changed above the image's layers is in it.
   Layer copyUpper(const std::string& id, Lease& lease);
 
+  /// Layers that stand on one another (bottom first) as one: files are hard links, nothing is copied. Not hashed yet.
+  LayerId merge(const std::vector<LayerId>& bottomFirst, Lease& lease);
+
   /// What a kept snapshot changes of its image.
   std::vector<archive::Change> changes(const std::string& id) const;
   Usage usage(const std::string& id) const;
@@ -115,7 +118,6 @@ class Snapshotter {
   std::string dirOf(const std::string& id) const;
   void makeUpper(const std::string& dir, const std::string& like) const;
   void finishFreeze(const std::string& id, const LayerId& layer);
-  LayerId merged(const std::vector<LayerId>& bottomFirst, Lease& lease);
 
   db::Pool& pool_;
   Layers layers_;
