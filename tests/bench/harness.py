@@ -35,7 +35,7 @@ def execute(argv, env=None):
         seconds = time.perf_counter() - start
         if status != 0:
             lines = os.pread(errors, 1 << 20, 0).decode(errors="replace").strip().splitlines()
-            raise Failed(f"{' '.join(argv)[:100]}: {lines[-1] if lines else f'status {status}'}")
+            raise Failed(lines[-1][:200] if lines else f"{argv[0]} ended with status {status:#x}")
         return seconds
     finally:
         os.close(errors)
@@ -73,7 +73,7 @@ class Engine:
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         if done.returncode != 0:
             lines = done.stderr.strip().splitlines()
-            raise Failed(f"{self.name} {' '.join(map(str, args))[:80]}: {lines[-1] if lines else done.returncode}")
+            raise Failed(f"{self.name} {args[0]}: {lines[-1][:200] if lines else done.returncode}")
         return done.stdout
 
     def prepare(self):
@@ -138,10 +138,24 @@ class Podman(Engine):
         self.prefix = ["podman", "--root", str(self.home / "root"), "--runroot", str(self.home / "run"), "--tmpdir",
                        str(self.home / "tmp"), "--cgroup-manager", "cgroupfs", "--storage-driver", "overlay"]
         self.had_bridge = Path("/sys/class/net/podman0").exists()
+        self.home.mkdir()
+        limits = '["nofile=1024:1024", "nproc=1024:1024"]'  # its own are more than some machines allow
+        (self.home / "containers.conf").write_text(f"[containers]\ndefault_ulimits = {limits}\n")
+        self.env["CONTAINERS_CONF"] = str(self.home / "containers.conf")
 
     @classmethod
     def missing(cls):
         return None if shutil.which("podman") else "not installed (apt-get install podman)"
+
+    def prepare(self):
+        super().prepare()
+        try:
+            self.do("run", "--rm", BUSYBOX, "true")
+        except Failed as failure:
+            if not shutil.which("runc"):
+                raise
+            self.area.note(f"podman: with runc, as its own runtime does not work here: {failure}")
+            self.prefix += ["--runtime", "runc"]
 
     def forget_images(self):
         super().forget_images()
