@@ -34,6 +34,9 @@ std::vector<TopEntry> topEntries(const Tree& tree) {
     if (common) entry.group = HelpGroup::common;
   }
   std::sort(out.begin(), out.end(), [](const TopEntry& a, const TopEntry& b) { return a.name < b.name; });
+  // A command may hang in two groups (image build, builder build).
+  out.erase(std::unique(out.begin(), out.end(), [](const TopEntry& a, const TopEntry& b) { return a.name == b.name; }),
+            out.end());
   return out;
 }
 
@@ -148,7 +151,7 @@ class Dispatch {
     if (globals.help) return help({}, globals);
     const bool hasVersion = !tree_.versionLine.empty();
     if (hasVersion && globals.flag("version")) {
-      cli_.out() << tree_.versionLine << '\n';
+      cli_.out() << replaceAll(tree_.versionLine, "{}", cli_.program() == "docker" ? "Docker" : cli_.program()) << '\n';
       return 0;
     }
     if (globals.args.empty()) {

@@ -77,7 +77,7 @@ struct Tree {
   std::vector<const Command*> children;
   std::vector<std::string_view> common;
   std::string_view footer;       ///< last line of top-level help
-  std::string_view versionLine;  ///< what the global flag --version prints, where `globals` has it
+  std::string_view versionLine;  ///< what the global flag --version prints, where `globals` has it; "{}" is the program
 };
 
 /// A command and the words that led to it: {"image", "ls"} or {"images"}.

@@ -331,7 +331,7 @@ int volumeRm(Cli& cli, const Parsed& p) {
   }
 
 ESTIBA_COMMAND(inspectCommandSpec, .name = "inspect", .args = "NAME|ID [NAME|ID...]",
-               .summary = "Return low-level information on Docker objects",
+               .summary = "Return low-level information on objects",
                .flags = {
       stringFlag("format", 'f', "Format output using a custom template: 'json':             Print in JSON format 'TEMPLATE':         Print output using the given Go template. Refer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates"),
       boolFlag("size", 's', "Display total file sizes if the type is container"),
@@ -365,7 +365,7 @@ ESTIBA_COMMAND(volumeInspectCommandSpec, .name = "inspect", .args = "VOLUME [VOL
       stringFlag("format", 'f', "Format output using a custom template: 'json':             Print in JSON format 'TEMPLATE':         Print output using the given Go template. Refer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates"),
                },
                .arity = atLeast(1), .run = inspectVolume)
-ESTIBA_COMMAND(versionCommandSpec, .name = "version", .summary = "Show the Docker version information",
+ESTIBA_COMMAND(versionCommandSpec, .name = "version", .summary = "Show the version information",
                .flags = {
       stringFlag("format", 'f', "Format output using a custom template: 'json':             Print in JSON format 'TEMPLATE':         Print output using the given Go template. Refer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates"),
                },

@@ -30,7 +30,7 @@ const Tree& commandTree() {
              &imageImportCommandSpec(), &buildCommandSpec()});
   static const Command builder = group("builder", "Manage builds", {&buildCommandSpec(), &builderPruneCommandSpec()});
   static const Command system =
-      group("system", "Manage Docker",
+      group("system", "Manage estiba",
             {&systemDfCommandSpec(), &infoCommandSpec(), &systemCheckCommandSpec(), &systemRecoverCommandSpec()});
   static const Command network = group("network", "Manage networks", {&networkLsCommandSpec(), &networkInspectCommandSpec()});
   static const Command volume =
@@ -45,9 +45,11 @@ const Tree& commandTree() {
         listFlag("host", 'H', "Daemon socket to connect to"),
         stringFlag("root", 0, "Root directory of the engine's images and containers"),
         stringFlag("exec-root", 0, "Root directory of the engine's run-time state"),
+        boolFlag("version", 'v', "Print version information and quit"),
         stringFlag("log-level", 'l', "Set the logging level (\"debug\", \"info\", \"warn\", \"error\", \"fatal\")", "info"),
     };
     t.children = {&container, &image, &builder, &system, &network, &volume, &inspectCommandSpec(), &versionCommandSpec()};
+    t.versionLine = "{} version " ESTIBA_VERSION ", build " ESTIBA_VERSION;
     t.common = {"run", "exec", "ps", "build", "images", "version", "info"};
     return t;
   }();
