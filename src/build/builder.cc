@@ -16,13 +16,6 @@ namespace {
 
 using apitypes::BuildRequest;
 
-void refuseWhatIsNotSupported(const BuildRequest& request) {
-  for (const auto& [name, context] : request.buildContexts) {
-    if (context.where.starts_with("docker-image://")) continue;
-    fail(Code::not_implemented, "--build-context {}={} is not supported yet", name, context.where);
-  }
-}
-
 std::vector<oci::Reference> namesOf(const BuildRequest& request) {
   std::vector<oci::Reference> names;
   for (const auto& tag : request.tags) names.push_back(oci::Reference::parse(tag).withDefaultTag());
@@ -39,7 +32,7 @@ PlanOptions planOptionsOf(const BuildRequest& request) {
   for (const auto& [name, value] : request.buildArgs) {
     if (value) options.buildArgs[name] = *value;
   }
-  for (const auto& [name, where] : request.buildContexts) options.namedContexts.insert(name);
+  for (const auto& [name, where] : request.buildContexts) options.namedContexts.insert(contextKey(name));
   const auto host = oci::Platform::host();
   options.buildPlatform = wordsOf(host);
   options.targetPlatform = request.platform.empty() ? wordsOf(host) : wordsOf(oci::Platform::parse(request.platform));
@@ -52,7 +45,7 @@ Plan planFor(Dockerfile& file, const PlanOptions& options, BaseImages& images) {
   std::map<size_t, std::vector<std::string>> triggers;
   for (const size_t index : first.order) {
     const auto& base = first.stages[index].base;
-    if (base.kind != Origin::Kind::image && base.kind != Origin::Kind::named) continue;
+    if (!images.isImage(base)) continue;
     const auto& image = images.open(base, first.stages[index].platform);
     if (!image.config.config.OnBuild.empty()) triggers[index] = image.config.config.OnBuild;
   }
@@ -90,6 +83,7 @@ TargetBase targetBase(Session& session, const PlannedStage& target, BaseImages& 
     }
     case Origin::Kind::image:
     case Origin::Kind::named: {
+      if (!images.isImage(target.base)) return {"", 1, 0};
       const auto& image = images.open(target.base, target.platform);
       return {image.id.str(), image.layers.size(), image.config.history.size()};
     }
@@ -107,10 +101,11 @@ BuildResult buildFrom(Session& session, BuildContext& context, const std::vector
   }
   tellCacheSources(session);
   Dockerfile file = context.dockerfile();
-  BaseImages images(session);
+  NamedContexts contexts(session);
+  BaseImages images(session, contexts);
   const Plan plan = planFor(file, options, images);
   StageGraph graph(plan);
-  Sources sources(session, context, images, graph, plan);
+  Sources sources(session, context, contexts, images, graph, plan);
   checkDockerfile(session, context, options, plan);
   const StageInputs inputs{session, sources, images, graph, plan, options, file};
   const auto failure = graph.run([&](size_t stage) { return runStage(inputs, stage); });
@@ -128,7 +123,6 @@ BuildResult buildFrom(Session& session, BuildContext& context, const std::vector
 BuildResult build(const BuildServices& services, const BuildRequest& request, std::vector<Fd> fds, Progress& progress,
                   std::stop_token stop) {
   const auto names = namesOf(request);
-  refuseWhatIsNotSupported(request);
   checkOutputs(request);
   Session session(services, request, std::move(fds), progress, std::move(stop));
   BuildContext context(session);

@@ -7,6 +7,7 @@
 #include "archive/extract.h"
 #include "archive/stream.h"
 #include "base/text.h"
+#include "build/dockerfile/flags.h"
 #include "build/fetch.h"
 #include "sys/file.h"
 
@@ -22,6 +23,11 @@ void unpackTar(Fd tar, const std::string& dir) {
   archive::ExtractOptions options;
   options.devices = false;
   archive::extractArchive(*from, root, "/", options);
+}
+
+bool keepsGitDir(const apitypes::BuildRequest& request) {
+  const auto found = request.buildArgs.find("BUILDKIT_CONTEXT_KEEP_GIT_DIR");
+  return found != request.buildArgs.end() && found->second && parseGoBool(*found->second).value_or(false);
 }
 
 }  // namespace
@@ -42,10 +48,20 @@ void BuildContext::openGiven(Fd given) {
     return;
   }
   const std::string dir = s_.temp.next();
-  if (!s_.request.remote.empty() || tar) {
+  if (!s_.request.remote.empty()) {
     Vertex vertex(s_.progress, "[internal] load remote build context");
-    if (!s_.request.remote.empty()) fetchContext(s_.request.remote, dir, s_.stop);
-    else unpackTar(std::move(given), dir);
+    try {
+      dir_ = fetchContext(s_.request.remote, dir, keepsGitDir(s_.request), s_.stop);
+    } catch (const Error& e) {
+      vertex.fail(e.what());
+      throw;
+    }
+    vertex.done();
+    return;
+  }
+  if (tar) {
+    Vertex vertex(s_.progress, "[internal] load remote build context");
+    unpackTar(std::move(given), dir);
     vertex.done();
   }
   dir_ = openFile(dir, O_PATH | O_DIRECTORY);

@@ -5,12 +5,14 @@
 
 namespace estiba::build {
 
+bool BaseImages::isImage(const Origin& origin) const {
+  return origin.kind == Origin::Kind::image || (origin.kind == Origin::Kind::named && contexts_.isImage(origin.image));
+}
+
 const image::Resolved& BaseImages::open(const Origin& origin, const std::string& platform) {
-  std::string name = origin.image;
-  if (origin.kind == Origin::Kind::named) {
-    name = s_.request.buildContexts.at(origin.image).where.substr(std::string_view("docker-image://").size());
-  }
-  const auto& image = find(name);
+  const bool named = origin.kind == Origin::Kind::named;
+  const std::string name = named ? contexts_.imageName(origin.image) : origin.image;
+  const auto& image = name.empty() ? contexts_.image(origin.image) : find(name);
   const std::string& wanted = platform.empty() ? s_.request.platform : platform;
   if (wanted.empty()) return image;
   const auto want = oci::Platform::parse(wanted);
@@ -54,6 +56,7 @@ std::string Sources::labelOf(const Origin& origin) const {
 
 std::shared_ptr<SourceTree> Sources::treeOf(const Origin& origin) {
   if (origin.kind == Origin::Kind::context) return context_;
+  if (origin.kind == Origin::Kind::named && !images_.isImage(origin)) return contexts_.files(origin.image);
   SourceTree::Options options;
   options.keepOwner = true;
   options.label = labelOf(origin);

@@ -8,6 +8,7 @@
 
 #include "build/context.h"
 #include "build/dockerfile/stages.h"
+#include "build/named_contexts.h"
 #include "build/stage_graph.h"
 
 namespace estiba::build {
@@ -15,8 +16,11 @@ namespace estiba::build {
 /// The images of this build, each looked up once and held. Any thread.
 class BaseImages {
  public:
-  explicit BaseImages(Session& session) : s_(session) {}
-  /// `origin`: of kind image or named. `platform`: of FROM --platform; empty: the build's. Throws Error(not_found), also
+  /// Both outlive it.
+  BaseImages(Session& session, NamedContexts& contexts) : s_(session), contexts_(contexts) {}
+  /// Of kind image, or of kind named where an image is behind the name: those that open() takes.
+  bool isImage(const Origin& origin) const;
+  /// `platform`: of FROM --platform; empty: the build's. Throws Error(not_found), also
   /// for an image of another platform than was asked for.
   const image::Resolved& open(const Origin& origin, const std::string& platform = {});
 
@@ -24,6 +28,7 @@ class BaseImages {
   const image::Resolved& find(const std::string& name);
 
   Session& s_;
+  NamedContexts& contexts_;
   std::mutex mutex_;
   std::map<std::string, image::Resolved> images_;
 };
@@ -32,8 +37,9 @@ class BaseImages {
 class Sources {
  public:
   /// All outlive it.
-  Sources(Session& session, BuildContext& context, BaseImages& images, const StageGraph& graph, const Plan& plan)
-      : s_(session), context_(context.files()), images_(images), graph_(graph), plan_(plan) {}
+  Sources(Session& session, BuildContext& context, NamedContexts& contexts, BaseImages& images, const StageGraph& graph,
+          const Plan& plan)
+      : s_(session), context_(context.files()), contexts_(contexts), images_(images), graph_(graph), plan_(plan) {}
   /// The stack of layers of a stage or an image, bottom first.
   std::vector<snapshot::LayerId> layersOf(const Origin& origin);
   std::shared_ptr<SourceTree> treeOf(const Origin& origin);
@@ -43,6 +49,7 @@ class Sources {
 
   Session& s_;
   std::shared_ptr<SourceTree> context_;
+  NamedContexts& contexts_;
   BaseImages& images_;
   const StageGraph& graph_;
   const Plan& plan_;

@@ -26,8 +26,8 @@ class StageRun {
         numbers_(planned_.displayName, planned_.totalSteps) {}
 
   StageState run() {
-    startFromBase();
     ignoreCache_ = ignoresCache();
+    startFromBase();
     for (size_t i = 0; i < stage_.instructions.size(); ++i) {
       if (s_.stop.stop_requested()) fail(Code::cancelled, "the build was cancelled");
       in_.graph.checkGoingOn();
@@ -56,7 +56,9 @@ class StageRun {
         state_.args.clear();
         state_.cmdSet = false;
         return;
-      default: startFromImage();
+      default:
+        if (in_.images.isImage(planned_.base)) startFromImage();
+        else startFromFiles();
     }
     const auto& env = state_.config.Env;
     if (std::none_of(env.begin(), env.end(), [](const auto& e) { return e.starts_with("PATH="); })) {
@@ -78,6 +80,18 @@ class StageRun {
     Vertex vertex(s_.progress,
                   numbers_.next("FROM " + (reference ? reference->withDefaultTag().str() : planned_.base.image)));
     vertex.cached();
+  }
+
+  // A directory under --build-context is the stage's first layer.
+  void startFromFiles() {
+    state_.key = "scratch";
+    state_.platform = wantedPlatform();
+    CopyInstruction all;
+    all.sources = {"."};
+    all.destination = "/";
+    const std::vector<Origin> origins = {planned_.base};
+    copyStep({s_, in_.sources, origins, stage_.from, state_, numbers_.next("FROM " + planned_.base.image), ignoreCache_},
+             all);
   }
 
   oci::Platform wantedPlatform() const {

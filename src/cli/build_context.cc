@@ -122,15 +122,6 @@ std::string download(const std::string& url) {
   return reply.body().readAll(kMaxDockerfile);
 }
 
-// As the names of images are compared: without what they have by default.
-std::string contextName(std::string name) {
-  for (const std::string_view prefix : {"docker.io/", "library/"}) {
-    if (name.starts_with(prefix)) name.erase(0, prefix.size());
-  }
-  if (name.ends_with(":latest")) name.resize(name.size() - 7);
-  return name;
-}
-
 // "oci-layout://DIR:tag@digest" -> DIR
 std::string layoutDirectory(const std::string& where) {
   std::string path = where.substr(std::string_view("oci-layout://").size());
@@ -178,7 +169,7 @@ void addNamedContexts(const Parsed& p, apitypes::BuildRequest& request, Descript
     } else if (!isRemote(*where) && !where->starts_with("docker-image://") && !where->starts_with("target:")) {
       out.fd = descriptors.add(openNamedDirectory(name, *where));
     }
-    request.buildContexts[contextName(name)] = std::move(out);
+    request.buildContexts[name] = std::move(out);
   }
 }
 

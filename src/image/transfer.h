@@ -12,6 +12,7 @@
 #include "archive/stream.h"
 #include "image/images.h"
 #include "oci/descriptor.h"
+#include "sys/root_dir.h"
 
 namespace estiba::image {
 
@@ -61,6 +62,18 @@ struct ExportOptions {
 /// caller's lease. Returns the manifest's descriptor.
 oci::Descriptor exportImage(Images& images, const Sealed& image, const ExportOptions& options, archive::Sink& out,
                             std::stop_token stop = {});
+
+/// Which image of an OCI layout.
+struct LayoutChoice {
+  std::optional<oci::Digest> digest;      ///< of a manifest or an index
+  std::string tag = "latest";             ///< where there is no digest; the only image there is, where none has it
+  std::optional<oci::Platform> platform;  ///< of an index; default: the best for this host
+};
+
+/// Opens an image of an OCI layout directory (image-spec image-layout.md); its layers go into the store, held by
+/// `lease`, the image itself does not. Everything is checked against its digests. Throws Error(not_found),
+/// Error(invalid).
+Resolved openLayout(Images& images, const RootDir& layout, const LayoutChoice& choice, Lease& lease);
 
 struct ImportOptions {
   oci::ImageConfig config;             ///< platform and `config` (changes applied) are taken

@@ -157,3 +157,76 @@ F
   printf 'FROM scratch\nCOPY sh /bin/sh\nRUN true\n' >f; run e build -q --platform linux/arm64 -f f .; [ "$status" -eq 1 ]; [[ "$output" == *'exec format error'* ]]
   run e build -q --pull -f c .; [ "$status" -eq 1 ]; [[ "$output" == *'busybox: --pull: pulling is not supported yet'* ]]; e build -q --pull .
 }
+
+# serve_git DIR: the repositories below DIR on git://127.0.0.1:$GIT_PORT; ended by teardown.
+serve_git() {
+  GIT_PORT=$((20000 + RANDOM % 20000))
+  git daemon --export-all --base-path="$1" --listen=127.0.0.1 --port=$GIT_PORT --reuseaddr --pid-file="$PWD/git.pid" "$1" >/dev/null 2>&1 3>&- &
+  wait_for 5 git ls-remote "git://127.0.0.1:$GIT_PORT/repo.git"
+}
+
+# serve_http: the present directory on http://127.0.0.1:$HTTP_PORT; ended by teardown.
+serve_http() {
+  HTTP_PORT=$((20000 + RANDOM % 20000)); python3 -m http.server -b 127.0.0.1 $HTTP_PORT >/dev/null 2>&1 3>&- & echo $! >http.pid
+  wait_for 5 curl -fs "http://127.0.0.1:$HTTP_PORT/"
+}
+
+teardown() {
+  local f; for f in git.pid http.pid; do [ ! -f "$BATS_TEST_TMPDIR/$f" ] || kill "$(cat "$BATS_TEST_TMPDIR/$f")" 2>/dev/null || true; done
+  sweep
+}
+
+make_repo() { # make_repo: srv/repo.git with a Dockerfile at its top (tag v1) and another below dir/ (branch other)
+  git init -q -b main srv/repo.git; cd srv/repo.git; git config user.email a@b; git config user.name a
+  printf 'FROM scratch\nCOPY . /\n' >Dockerfile; echo top >f; mkdir dir; printf 'FROM scratch\nCOPY . /\n' >dir/Dockerfile; echo below >dir/g
+  ln -s /etc out; git add .; git commit -qm 1; git tag v1; git checkout -qb other; echo other >dir/g; git commit -qam 2; git checkout -q main; cd ../..
+}
+
+@test "a repository as the context: ref and subdirectory, in the fragment or in the query" {
+  make_repo; serve_git "$PWD/srv"; u=git://127.0.0.1:$GIT_PORT/repo.git
+  e build -q -o o1 "$u"; [ "$(cat o1/f)" = top ]; [ ! -e o1/.git ]
+  e build -q -o o2 "$u#v1:dir"; [ "$(cat o2/g)" = below ]; [ ! -e o2/f ]
+  e build -q -o o3 "$u?branch=other&subdir=dir"; [ "$(cat o3/g)" = other ]
+  e build -q -o o4 "$u?ref=v1&keep-git-dir=true"; [ -d o4/.git ]
+  e build -q --build-arg BUILDKIT_CONTEXT_KEEP_GIT_DIR=1 -o o5 "$u"; [ -d o5/.git ]
+  e build -q -o o6 "$u?checksum=$(git -C srv/repo.git rev-parse main)"; [ -f o6/f ]
+  run e build -q "$u?checksum=0123456"; [ "$status" -eq 1 ]; [[ "$output" == *'expected checksum to match 0123456, got '* ]]
+  run e build -q "$u#main:nohay"; [ "$status" -eq 1 ]; [[ "$output" == *'subdir nohay not found in git://'* ]]
+  run e build -q "$u#main:out"; [ "$status" -eq 1 ]
+  run e build -q "$u?x=1"; [[ "$output" == *'unexpected query "x"'* ]]
+  printf 'FROM scratch\nADD %s#main:dir /a/\n' "$u" >Dockerfile; e build -q -o o7 .; [ "$(cat o7/a/g)" = below ]
+  printf 'FROM scratch\nADD %s#main:out /a/\n' "$u" >Dockerfile; run e build -q -o o8 .; [ ! -e o8/a/passwd ]
+}
+
+@test "a Dockerfile, a tar and a file from a URL" {
+  mkdir ctx; echo here >ctx/f; printf 'FROM scratch\nCOPY f /\n' >Remote; printf 'FROM scratch\nCOPY f /fromtar\n' >ctx/Dockerfile
+  tar -czf c.tar.gz -C ctx .; serve_http; u=http://127.0.0.1:$HTTP_PORT
+  e build -q -f "$u/Remote" -o o1 ctx; [ "$(cat o1/f)" = here ]
+  run e build -q -f "$u/nohay" ctx; [ "$status" -eq 1 ]; [[ "$output" == "ERROR: failed to load $u/nohay: 404 "* ]]
+  e build -q -o o2 "$u/c.tar.gz"; [ "$(cat o2/fromtar)" = here ]
+  printf 'FROM scratch\nCOPY --from=web context /c\n' >ctx/Dockerfile; e build -q --build-context web="$u/Remote" -o o3 ctx; cmp o3/c Remote
+}
+
+@test "--build-context: directories, images, repositories, OCI layouts, in FROM, COPY and mounts" {
+  mkdir -p ctx src/sub; echo one >src/sub/f; echo no >src/left; echo left >src/.dockerignore
+  printf 'FROM scratch\nCOPY --from=src . /\n' >ctx/Dockerfile; e build -q --build-context src=src -o o1 ctx; [ "$(cat o1/sub/f)" = one ]; [ ! -e o1/left ]
+  printf 'FROM src\nENV A=1\nCOPY Dockerfile /d\n' >ctx/Dockerfile; e build -q --build-context src=src -t acc/fromdir -o o2 -o type=image ctx; [ "$(cat o2/sub/f)" = one ]
+  [ "$(e image inspect -f '{{len .RootFS.Layers}}' acc/fromdir)" -eq 2 ]
+  printf 'FROM busybox\nRUN --mount=from=src,target=/m cat /m/sub/f >/out\n' >ctx/Dockerfile; e build -q --build-context src=src -o o3 ctx; [ "$(cat o3/out)" = one ]
+  printf 'FROM docker.io/library/alpine:latest\nRUN echo x >/x\n' >ctx/Dockerfile; e build -q --build-context alpine=docker-image://busybox -t acc/other ctx
+  printf 'FROM base AS base\nCOPY Dockerfile /\n' >ctx/Dockerfile; e build -q --build-context base=docker-image://scratch -o o4 ctx; [ "$(ls o4)" = Dockerfile ]
+  e build -q --build-context busybox=docker-image://busybox -t acc/lay:1 -o type=oci,tar=false,dest=lay - <<<$'FROM busybox\nRUN echo lay >/lay\nENV L=1'
+  printf 'FROM lay\nRUN cat /lay >/copy; echo $L >>/copy\n' >ctx/Dockerfile
+  e build -q --build-context lay=oci-layout://$PWD/lay -o o5 ctx; [ "$(cat o5/copy)" = $'lay\n1' ]
+  e build -q --build-context lay=oci-layout://lay:1 -o o6 ctx; [ -f o6/copy ]
+  e build -q --build-context "lay=oci-layout://lay@$(jq -r '.manifests[0].digest' lay/index.json)" -o o7 ctx; [ -f o7/copy ]
+  m=$(jq -r '.manifests[0].digest' lay/index.json); l=$(jq -r '.layers[-1].digest' "lay/blobs/sha256/${m#*:}")
+  e rmi -f acc/lay:1 >/dev/null 2>&1 || true; e builder prune -af >/dev/null; echo x | gzip >"lay/blobs/sha256/${l#*:}"
+  run e build -q --build-context lay=oci-layout://lay -o o9 ctx; [ "$status" -eq 1 ]; [ ! -e o9 ]
+  make_repo; serve_git "$PWD/srv"; printf 'FROM scratch\nCOPY --from=repo dir/g /\n' >ctx/Dockerfile
+  e build -q --build-context "repo=git://127.0.0.1:$GIT_PORT/repo.git#other" -o o8 ctx; [ "$(cat o8/g)" = other ]
+  run e build -q --build-context x=nohay ctx; [ "$status" -eq 1 ]; [[ "$output" == *'failed to get build context x: stat nohay'* ]]
+  run e build -q --build-context x=ctx/Dockerfile ctx; [[ "$output" == *'not a directory'* ]]
+  run e build -q --build-context x=target:y ctx; [[ "$output" == *'unsupported context source target for x'* ]]
+  run e build -q --build-context x ctx; [ "$output" = 'ERROR: invalid context value: x, expected key=value' ]
+}

@@ -333,7 +333,7 @@ Instruction parseOnbuildTrigger(const std::string& trigger, LineRange where) {
 
 bool isGitSource(std::string_view source) {
   const bool http = source.starts_with("http://") || source.starts_with("https://");
-  if (http) return source.substr(0, source.find('#')).ends_with(".git");
+  if (http) return source.substr(0, source.find_first_of("?#")).ends_with(".git");
   return source.starts_with("git://") || source.starts_with("ssh://") || source.starts_with("git@");
 }
 

@@ -67,7 +67,7 @@ class Planner {
   }
 
   bool isNamedContext(const std::string& name) const {
-    return !name.empty() && name != "scratch" && name != "context" && options_.namedContexts.contains(toLower(name));
+    return !name.empty() && name != "scratch" && name != "context" && options_.namedContexts.contains(contextKey(name));
   }
 
   /// The stage called `name` among the first `count`; a later one of two with the same name wins.
@@ -81,7 +81,7 @@ class Planner {
 
   Origin originOf(const std::string& name, size_t stageCount) const {
     if (const auto stage = findStage(name, stageCount)) return {Origin::Kind::stage, *stage, ""};
-    if (isNamedContext(name)) return {Origin::Kind::named, 0, name};
+    if (isNamedContext(name)) return {Origin::Kind::named, 0, contextKey(name)};
     if (name == "scratch") return {Origin::Kind::scratch, 0, ""};
     return {Origin::Kind::image, 0, name};
   }
@@ -97,7 +97,7 @@ class Planner {
     }
     if (!stage.base().platform.empty()) planned.platform = platformOf(stage);
     planned.base =
-        isNamedContext(stage.name()) ? Origin{Origin::Kind::named, 0, stage.name()} : originOf(image, stage.index);
+        isNamedContext(stage.name()) ? Origin{Origin::Kind::named, 0, contextKey(stage.name())} : originOf(image, stage.index);
     if (planned.base.kind == Origin::Kind::stage) planned.needs.insert(planned.base.stage);
     const bool ownImage = planned.base.kind == Origin::Kind::image || planned.base.kind == Origin::Kind::named;
     planned.totalSteps = countedSteps(stage.instructions) + (ownImage ? 1 : 0);
@@ -313,6 +313,15 @@ Dockerfile parseStages(const SyntaxTree& tree) {
 Dockerfile readDockerfile(std::string_view text) {
   if (text.empty()) throw DockerfileError("the Dockerfile cannot be empty", std::vector<LineRange>{});
   return parseStages(parseDockerfile(text));
+}
+
+std::string contextKey(std::string_view name) {
+  std::string key = toLower(name);
+  for (const std::string_view prefix : {"docker.io/", "library/"}) {
+    if (key.starts_with(prefix)) key.erase(0, prefix.size());
+  }
+  if (key.ends_with(":latest")) key.resize(key.size() - 7);
+  return key;
 }
 
 std::string PlatformWords::str() const {

@@ -48,15 +48,19 @@ struct PlanOptions {
   std::map<std::string, std::string> buildArgs;
   PlatformWords buildPlatform;
   PlatformWords targetPlatform;
-  std::set<std::string> namedContexts;  ///< --build-context names: they win over images (and stages by that name)
+  std::set<std::string> namedContexts;  ///< contextKey() of --build-context names: they win over images
 };
+
+/// A --build-context by its name, or the name of an image that it stands for, as they are compared: "busybox" for
+/// "docker.io/library/busybox:latest".
+std::string contextKey(std::string_view name);
 
 /// Where a FROM, a COPY --from or a mount's from leads.
 struct Origin {
   enum class Kind { stage, image, scratch, context, named };
   Kind kind = Kind::context;
   size_t stage = 0;   ///< of kind stage
-  std::string image;  ///< of kind image or named: as in the file, variables put in
+  std::string image;  ///< of kind image: as in the file, variables put in; of kind named: its contextKey()
   bool operator==(const Origin&) const = default;
 };
 
