@@ -7,8 +7,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <thread>
 
+#include "apitypes/container.h"
+#include "base/detach_keys.h"
 #include "base/error.h"
 #include "cli/terminal.h"
 #include "http/stdio_frames.h"
@@ -19,7 +22,7 @@ namespace estiba::cli {
 namespace {
 
 // Standard input to the stream, in a thread of its own: a read of a terminal cannot be taken back.
-void pumpInput(int from, int to, int wake) {
+void pumpInput(int from, int to, int wake, DetachMatcher* keys, std::atomic<bool>& detached) {
   char buffer[65536];
   pollfd polls[] = {{from, POLLIN, 0}, {wake, POLLIN, 0}};
   for (;;) {
@@ -31,12 +34,15 @@ void pumpInput(int from, int to, int wake) {
     const ssize_t n = ::read(from, buffer, sizeof buffer);
     if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
     if (n <= 0) break;
+    // The engine gets the keys as well: it is the one that ends the stream.
+    if (keys != nullptr && keys->feed({buffer, static_cast<size_t>(n)}).detached) detached = true;
     for (ssize_t done = 0; done < n;) {
       const ssize_t sent = ::send(to, buffer + done, static_cast<size_t>(n - done), MSG_NOSIGNAL);
       if (sent < 0 && errno == EINTR) continue;
       if (sent < 0) return;  // the container has ended
       done += sent;
     }
+    if (detached) return;
   }
   ::shutdown(to, SHUT_WR);
 }
@@ -52,14 +58,19 @@ void writeOut(int fd, std::string_view bytes) {
 
 }  // namespace
 
-void joinStreams(Session& session, http::Upgraded stream, const Joined& options) {
+Left joinStreams(Session& session, http::Upgraded stream, const Joined& options) {
   const auto& streams = session.streams();
+  std::optional<DetachMatcher> keys;
+  if (options.tty && options.in) {
+    keys.emplace(parseDetachKeys(options.detachKeys.empty() ? kDefaultDetachKeys : options.detachKeys));
+  }
+  std::atomic<bool> detached = false;
   session.out().flush();
   RawMode raw(options.tty && options.in ? streams.inFd : -1);
   const Fd wake(::eventfd(0, EFD_CLOEXEC));
   std::jthread input;
   if (options.in) {
-    input = std::jthread([&, fd = stream.fd.get()] { pumpInput(streams.inFd, fd, wake.get()); });
+    input = std::jthread([&, fd = stream.fd.get()] { pumpInput(streams.inFd, fd, wake.get(), keys ? &*keys : nullptr, detached); });
   }
   std::optional<ResizeWatch> watch;
   if (options.tty && options.resize && isTerminal(streams.outFd)) watch.emplace();
@@ -104,6 +115,30 @@ void joinStreams(Session& session, http::Upgraded stream, const Joined& options)
     }
   }
   ::eventfd_write(wake.get(), 1);
+  return detached ? Left::detached : Left::ended;
+}
+
+ContainerEnd::ContainerEnd(Session& session, const std::string& id, const std::string& condition) {
+  std::promise<void> asked;
+  auto ready = asked.get_future();
+  thread_ = std::jthread([this, &session, id, condition, asked = std::move(asked)](std::stop_token stop) mutable {
+    bool told = false;
+    try {
+      http::ClientRequest request;
+      request.method = "POST";
+      request.url = target("/containers/{}/wait?condition={}", id, condition);
+      request.stop = stop;
+      auto response = session.send(std::move(request));
+      told = true;
+      asked.set_value();
+      const auto answer = fromJson<apitypes::WaitResponse>(response.body().readJson());
+      code_.set_value(static_cast<int>(answer.StatusCode));
+    } catch (...) {
+      if (!told) asked.set_value();
+      code_.set_exception(std::current_exception());
+    }
+  });
+  ready.get();
 }
 
 struct SignalForward::Impl {

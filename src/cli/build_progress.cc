@@ -1,8 +1,11 @@
 #include "cli/build_progress.h"
 
+#include <condition_variable>
 #include <deque>
 #include <map>
+#include <mutex>
 #include <ostream>
+#include <thread>
 #include <vector>
 
 #include "base/clock.h"
@@ -170,26 +173,46 @@ class PlainRenderer : public Units {
   int current_ = 0;
 };
 
-// The list of units, redrawn in place.
+// The list of units, redrawn in place some times a second: however much is written, and also while nothing is.
 class TtyRenderer : public Units {
  public:
   explicit TtyRenderer(Session& session)
       : Units(session.streams().errFd),
         begin_(now().ns),
         colour_(wantsColour(session.streams().errFd)),
-        area_([this](std::string_view text) { write(text); }, options(session)) {}
+        area_([this](std::string_view text) { write(text); }, options(session)),
+        ticker_([this](std::stop_token stop) { tick(stop); }) {}
 
+  void take(const apitypes::BuildTrace& trace) override {
+    std::lock_guard lock(mutex_);
+    Units::take(trace);
+  }
   void finish() override {
-    redraw();
+    drawLast(" FINISHED");
     writeWarnings();
   }
-
- protected:
-  void onStarted(const Unit&) override { redraw(); }
-  void onLine(const Unit&, const std::string&) override { redraw(); }
-  void onEnded(const Unit&) override { redraw(); }
+  void failed(const std::string& message) override {
+    drawLast("");
+    Units::failed(message);
+  }
 
  private:
+  void tick(const std::stop_token& stop) {
+    std::unique_lock lock(mutex_);
+    try {
+      while (!ended_.wait_for(lock, stop, std::chrono::milliseconds(100), [&] { return stop.stop_requested(); })) {
+        if (!order_.empty()) redraw("");
+      }
+    } catch (const Error& e) {  // the terminal has gone: the last drawing will say so
+      log::debug("progress: {}", e.what());
+    }
+  }
+  void drawLast(std::string_view state) {
+    if (!ticker_.joinable()) return;
+    ticker_.request_stop();
+    ticker_.join();
+    redraw(state);
+  }
   ProgressArea::Options options(Session& session) const {
     ProgressArea::Options out;
     out.terminal = true;
@@ -201,7 +224,7 @@ class TtyRenderer : public Units {
     return out;
   }
 
-  void redraw() {
+  void redraw(std::string_view state) {
     size_t done = 0;
     std::vector<std::string> lines(1);
     for (const auto& id : order_) {
@@ -220,14 +243,16 @@ class TtyRenderer : public Units {
         lines.push_back(coloured(" => => # " + unit.lines[i].substr(unit.lines[i].find(' ') + 1), Colour::dim, colour_));
       }
     }
-    lines[0] = fmt::format("[+] Building {}s ({}/{})", seconds(now().ns - begin_, 1), done, order_.size()) +
-               (done == order_.size() ? " FINISHED" : "");
+    lines[0] = fmt::format("[+] Building {}s ({}/{}){}", seconds(now().ns - begin_, 1), done, order_.size(), state);
     area_.draw(lines);
   }
 
   int64_t begin_;
   bool colour_;
   ProgressArea area_;
+  std::mutex mutex_;
+  std::condition_variable_any ended_;
+  std::jthread ticker_;  // last: it uses all of the above
 };
 
 class QuietRenderer : public Units {

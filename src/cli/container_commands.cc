@@ -58,7 +58,10 @@ int startAttached(Cli& cli, const Parsed& p) {
   joined.tty = config.at("Tty").as_bool();
   joined.in = p.flag("interactive") && config.at("OpenStdin").as_bool();
   const std::string id(found.at("Id").as_string());
-  auto stream = s.hijack(target("/containers/{}/attach?stream=1&stdout=1&stderr=1{}", id, joined.in ? "&stdin=1" : ""));
+  joined.detachKeys = p.str("detach-keys");
+  auto stream = s.hijack(target("/containers/{}/attach?stream=1&stdout=1&stderr=1{}&detachKeys={}", id,
+                                joined.in ? "&stdin=1" : "", urlEncode(joined.detachKeys)));
+  ContainerEnd end(s, id, found.at("HostConfig").at("AutoRemove").as_bool() ? "removed" : "next-exit");
   s.post(target("/containers/{}/start", id));
   if (joined.tty) {
     joined.resize = [&](unsigned rows, unsigned columns) {
@@ -68,8 +71,7 @@ int startAttached(Cli& cli, const Parsed& p) {
       }
     };
   }
-  joinStreams(s, std::move(stream), joined);
-  return static_cast<int>(s.post(target("/containers/{}/wait", id)).at("StatusCode").to_number<int64_t>());
+  return joinStreams(s, std::move(stream), joined) == Left::detached ? 0 : end.code();
 }
 
 int startCommand(Cli& cli, const Parsed& p) {
@@ -170,7 +172,9 @@ int attachCommand(Cli& cli, const Parsed& p) {
   if (p.flag("sig-proxy") && !joined.tty) {
     forward.emplace([&](int signal) { s.post(target("/containers/{}/kill?signal={}", id, signal)); });
   }
+  ContainerEnd end(s, id, "not-running");
   auto stream = s.hijack(target("/containers/{}/attach?{}", id, query));
+  joined.detachKeys = p.str("detach-keys");
   if (joined.tty) {
     joined.resize = [&](unsigned rows, unsigned columns) {
       try {
@@ -179,14 +183,8 @@ int attachCommand(Cli& cli, const Parsed& p) {
       }
     };
   }
-  joinStreams(s, std::move(stream), joined);
-  try {
-    const auto after = s.get(target("/containers/{}/json", id));
-    if (after.at("State").at("Running").as_bool()) return 0;  // detached
-    return static_cast<int>(after.at("State").at("ExitCode").to_number<int64_t>());
-  } catch (const ApiError&) {
-    return 0;  // --rm took it
-  }
+  if (joinStreams(s, std::move(stream), joined) == Left::detached) throw ExitError(1, "read escape sequence");
+  return end.code();
 }
 
 int execCommand(Cli& cli, const Parsed& p) {
@@ -241,7 +239,8 @@ int execCommand(Cli& cli, const Parsed& p) {
                          e.message().find("is a directory") != std::string::npos;
     throw ExitError(missing ? 127 : refused ? 126 : 1, e.message());
   }
-  joinStreams(s, std::move(stream), joined);
+  joined.detachKeys = config.DetachKeys;
+  if (joinStreams(s, std::move(stream), joined) == Left::detached) throw ExitError(1, "read escape sequence");
   const auto state = s.get(target("/exec/{}/json", id));
   const auto& code = state.at("ExitCode");
   return code.is_null() ? 0 : static_cast<int>(code.to_number<int64_t>());

@@ -2,8 +2,6 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <future>
-#include <thread>
 
 #include "base/text.h"
 #include "cli/attach.h"
@@ -46,37 +44,6 @@ std::string create(Session& s, const Parsed& p, const apitypes::ContainerCreateR
   writeCidFile(p.str("cidfile"), answer.Id);
   return answer.Id;
 }
-
-// Asked before the start, answered at the end: in a thread of its own.
-class Waiter {
- public:
-  Waiter(Session& s, const std::string& id, bool removed) {
-    std::promise<void> asked;
-    auto ready = asked.get_future();
-    thread_ = std::jthread([this, &s, id, removed, asked = std::move(asked)]() mutable {
-      bool told = false;
-      try {
-        http::ClientRequest request;
-        request.method = "POST";
-        request.url = target("/containers/{}/wait?condition={}", id, removed ? "removed" : "next-exit");
-        auto response = s.send(std::move(request));
-        told = true;
-        asked.set_value();
-        const auto answer = fromJson<apitypes::WaitResponse>(response.body().readJson());
-        code_.set_value(static_cast<int>(answer.StatusCode));
-      } catch (...) {
-        if (!told) asked.set_value();
-        code_.set_exception(std::current_exception());
-      }
-    });
-    ready.get();
-  }
-  int code() { return code_.get_future().get(); }
-
- private:
-  std::promise<int> code_;
-  std::jthread thread_;
-};
 
 int runCommand(Cli& cli, const Parsed& p) {
   Session& s = session(cli);
@@ -134,7 +101,7 @@ int runCommand(Cli& cli, const Parsed& p) {
     if (p.given("detach-keys")) query += "&detachKeys=" + urlEncode(p.str("detach-keys"));
     stream = s.hijack(target("/containers/{}/attach?{}", id, query));
   }
-  Waiter waiter(s, id, request.HostConfig.AutoRemove);
+  ContainerEnd end(s, id, request.HostConfig.AutoRemove ? "removed" : "next-exit");
   try {
     s.post(target("/containers/{}/start", id));
   } catch (const ApiError& e) {
@@ -154,14 +121,10 @@ int runCommand(Cli& cli, const Parsed& p) {
         }
       };
     }
-    joinStreams(s, std::move(*stream), joined);
-    if (request.Tty) {
-      // The stream of a terminal also ends when the detach keys come: then it goes on without us.
-      const auto found = s.get(target("/containers/json?all=1&filters={}", filtersParam({"id=" + id})));
-      if (found.is_array() && !found.get_array().empty() && found.at(0).at("State") == "running") return 0;
-    }
+    joined.detachKeys = p.str("detach-keys");
+    if (joinStreams(s, std::move(*stream), joined) == Left::detached) return 0;
   }
-  return waiter.code();
+  return end.code();
 }
 
 int createCommand(Cli& cli, const Parsed& p) {

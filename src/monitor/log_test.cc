@@ -1,3 +1,4 @@
+#include "base/detach_keys.h"
 #include "monitor/log.h"
 
 #include <gtest/gtest.h>
@@ -8,7 +9,6 @@
 #include <thread>
 
 #include "base/text.h"
-#include "monitor/detach_keys.h"
 #include "monitor/log_reader.h"
 #include "sys/file.h"
 

@@ -25,7 +25,6 @@ namespace estiba::monitor {
 
 /// The longest request line (an exec with a large environment).
 inline constexpr size_t kMaxRequest = 4 << 20;
-inline constexpr const char* kDefaultDetachKeys = "ctrl-p,ctrl-q";
 /// The first of three descriptors for MonitorConfig::inheritStdio.
 inline constexpr int kInheritedStdio = 4;
 

@@ -8,8 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/detach_keys.h"
 #include "base/fd.h"
-#include "monitor/detach_keys.h"
 #include "monitor/frame.h"
 #include "monitor/log_reader.h"
 

@@ -83,3 +83,16 @@ load lib
     [ "$(e run --rm --name acc-link acc/link cat /both | tr '\n' ' ')" = "$base same " ]
   done
 }
+
+@test "a terminal: the exit code comes through; the detach keys leave the container running" {
+  for n in 1 2 3; do
+    run script -qec "$ENGINE run --rm -it busybox sh -c 'exit 7'" /dev/null </dev/null
+    [ "$status" -eq 7 ]
+  done
+  (sleep 1; printf '\020\021'; sleep 1) | timeout 20 script -qec "$ENGINE run -it --name acc-det busybox sh" /dev/null
+  [ "$(e inspect -f '{{.State.Running}}' acc-det)" = true ]
+  run bash -c "(sleep 1; printf '\020\021'; sleep 1) | timeout 20 script -qec '$ENGINE attach acc-det' /dev/null"
+  [ "$status" -eq 1 ]; [[ "$output" == *'read escape sequence'* ]]
+  run bash -c "(sleep 1; printf 'exit 5\n'; sleep 1) | timeout 20 script -qec '$ENGINE attach acc-det' /dev/null"
+  [ "$status" -eq 5 ]
+}

@@ -4,7 +4,9 @@
 #include <string>
 #include <string_view>
 
-namespace estiba::monitor {
+namespace estiba {
+
+inline constexpr const char* kDefaultDetachKeys = "ctrl-p,ctrl-q";
 
 /// "ctrl-p,ctrl-q" -> the bytes. Each key is one ASCII character or "ctrl-" and one of a-z @ [ \ ] ^ _ .
 /// Throws Error(invalid) in Docker's words.
@@ -25,4 +27,4 @@ class DetachMatcher {
   size_t matched_ = 0;
 };
 
-}  // namespace estiba::monitor
+}  // namespace estiba

@@ -1,9 +1,9 @@
-#include "monitor/detach_keys.h"
+#include "base/detach_keys.h"
 
 #include "base/error.h"
 #include "base/text.h"
 
-namespace estiba::monitor {
+namespace estiba {
 
 namespace {
 
@@ -57,4 +57,4 @@ DetachMatcher::Result DetachMatcher::feed(std::string_view input) {
   return result;
 }
 
-}  // namespace estiba::monitor
+}  // namespace estiba
