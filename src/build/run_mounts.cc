@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <optional>
+#include <set>
 
 #include "archive/copy.h"
 #include "base/sha256.h"
@@ -16,165 +16,213 @@ namespace estiba::build {
 
 namespace {
 
-class MountPreparer {
- public:
-  explicit MountPreparer(const Step& step) : step_(step), s_(step.session) {}
+std::string lastName(const std::string& path) {
+  return path.substr(path.rfind('/') + 1);
+}
 
-  PreparedMounts prepare(const RunInstruction& run) {
-    for (size_t i = 0; i < run.mounts.size(); ++i) add(run.mounts[i], i);
-    return std::move(out_);
-  }
+std::string secretId(const RunMount& m) {
+  if (!m.source.empty()) return m.source;
+  return m.id.empty() ? lastName(m.target) : m.id;
+}
 
- private:
-  void add(const RunMount& m, size_t which) {
-    const bool defaultSecret = m.type == MountType::secret && m.target.empty() && !m.env;
-    StepMount mount;
-    mount.target = resolveWorkdir(step_.state.config.WorkingDir, defaultSecret ? "/run/secrets/" + m.id : m.target);
-    mount.readonly = m.readOnly;
-    const std::string what = fmt::format("mount {} {}", mountTypeName(m.type), mount.target);
-    switch (m.type) {
-      case MountType::tmpfs:
-        mount.tmpfsSize = m.sizeBytes;
-        mount.readonly = false;
-        out_.inputs.emplace_back(what, std::to_string(m.sizeBytes));
-        break;
-      case MountType::cache: cache(m, which, mount); break;
-      case MountType::bind: bind(m, which, mount); break;
-      case MountType::secret:
-        out_.inputs.emplace_back(what, m.id);
-        if (!secret(m, mount)) return;
-        break;
-      case MountType::ssh:
-        if (m.required) fail(Code::not_implemented, "ssh mounts are not supported yet");
-        return;
-    }
-    out_.mounts.push_back(std::move(mount));
-  }
+std::string targetAsWritten(const RunMount& m) {
+  if (m.type != MountType::secret || !m.target.empty() || m.env) return m.target;
+  return "/run/secrets/" + lastName(secretId(m));
+}
 
-  void cache(const RunMount& m, size_t which, StepMount& mount) {
-    const std::string id = m.id.empty() ? mount.target : m.id;
-    mount.readonly = m.readOnly;
-    out_.inputs.emplace_back("mount cache " + mount.target, id);
-    const std::string caches = s_.services.root + "/buildcache";
-    std::string dir = caches + "/" + sha256Hex(id);  // an id is never a path
-    makeDirs(caches, 0700);
-    lockCache(m.sharing.value_or(CacheSharing::shared), dir);
-    if (!exists(dir)) makeCache(m, which, id, dir);
-    mount.hostPath = dir;
-  }
+// By the target as it is written: a relative one names the same cache in every working directory.
+std::string cacheId(const RunMount& m) {
+  if (!m.id.empty()) return m.id;
+  const std::string clean = cleanPath(m.target);
+  return m.target.starts_with('/') ? clean : clean.substr(1);
+}
 
-  // A private cache that is in use is left alone: `dir` becomes another one.
-  void lockCache(CacheSharing sharing, std::string& dir) {
-    if (sharing != CacheSharing::private_) {
-      out_.locks.push_back(FileLock::acquire(dir + ".lock", sharing == CacheSharing::locked ? FileLock::Kind::exclusive
-                                                                                            : FileLock::Kind::shared));
-      return;
-    }
-    for (int n = 0;; ++n) {
-      const std::string candidate = n == 0 ? dir : dir + "." + std::to_string(n);
-      auto lock = FileLock::tryAcquire(candidate + ".lock", FileLock::Kind::exclusive);
-      if (!lock) continue;
-      out_.locks.push_back(std::move(lock));
-      dir = candidate;
-      return;
-    }
-  }
+std::string sourceOf(const RunMount& m) {
+  return cleanPath(m.source);
+}
 
-  void makeCache(const RunMount& m, size_t which, const std::string& id, const std::string& dir) {
-    const std::string fresh = s_.temp.next();
-    if (!m.from.empty()) {
-      const auto tree = step_.sources.treeOf(step_.origin(which));
-      archive::copyTree(tree->root(), m.source.empty() ? "/" : m.source, RootDir::open(fresh), "/", {});
-    }
-    sys([&] { return ::chown(fresh.c_str(), m.uid.value_or(0), m.gid.value_or(0)); }, "chown '{}'", fresh);
-    sys([&] { return ::chmod(fresh.c_str(), m.mode.value_or(0755)); }, "chmod '{}'", fresh);
-    if (::rename(fresh.c_str(), dir.c_str()) != 0 && errno != ENOTEMPTY && errno != EEXIST) {
-      throw SysError(errno, fmt::format("make cache '{}'", id));
-    }
-  }
-
-  // What is bound is a copy: of the context without what .dockerignore leaves out, of a stage or image. Writes to it
-  // are lost, as they are to be.
-  void bind(const RunMount& m, size_t which, StepMount& mount) {
-    const auto tree = step_.sources.treeOf(step_.origin(which));
-    const std::string source = m.source.empty() ? "/" : m.source;
-    out_.inputs.emplace_back("mount bind " + mount.target, source);
-    const auto paths = tree->expand(source);
-    const IgnoreMatcher none;
-    tree->digest(paths.at(0), none, out_.inputs);
-    const std::string dir = s_.temp.next();
-    archive::CopyOptions options;
-    if (!tree->keepOwner()) options.chown = {{0, 0}};
-    options.filter = [&](const std::string& below, const struct stat& st) {
-      return tree->wanted(paths[0], below, S_ISDIR(st.st_mode), none) ? archive::Pick::take : archive::Pick::skip;
-    };
-    const auto st = tree->root().stat(paths[0]);
-    const bool directory = st && S_ISDIR(st->st_mode);
-    archive::copyTree(tree->root(), paths[0], RootDir::open(dir), directory ? "/" : "/file", options);
-    if (directory) ::chmod(dir.c_str(), 0755);
-    mount.hostPath = directory ? dir : dir + "/file";
-  }
-
-  bool secret(const RunMount& m, StepMount& mount) {
-    const auto& known = s_.request.secrets;
-    const auto found = std::find_if(known.begin(), known.end(), [&](const auto& s) { return s.id == m.id; });
-    if (found == known.end()) {
-      if (m.required) fail(Code::not_found, "secret {}: not found", m.id);
-      return false;
-    }
-    const std::string value = base64Decode(found->value).value_or("");
-    if (m.env) {
-      out_.secretEnv.emplace_back(m.env->empty() ? m.id : *m.env, value);
-      if (m.target.empty()) return false;
-    }
-    const std::string path = s_.temp.next() + "/secret";
-    writeFile(path, value, 0600);
-    sys([&] { return ::chown(path.c_str(), m.uid.value_or(0), m.gid.value_or(0)); }, "chown a secret");
-    sys([&] { return ::chmod(path.c_str(), m.mode.value_or(0400)); }, "chmod a secret");
-    mount.hostPath = path;
-    mount.readonly = true;
-    return true;
-  }
-
-  const Step& step_;
-  Session& s_;
-  PreparedMounts out_;
-};
+// The directory itself, as the host knows it: nullopt where its path leads somewhere else for us (another mount
+// namespace, a removed directory).
+std::optional<std::string> hostPathOf(const RootDir& root) {
+  const std::string path = readLinkAt(AT_FDCWD, fmt::format("/proc/self/fd/{}", root.fd()));
+  struct stat mine{}, there{};
+  if (::fstat(root.fd(), &mine) != 0 || ::stat(path.c_str(), &there) != 0) return std::nullopt;
+  if (mine.st_dev != there.st_dev || mine.st_ino != there.st_ino) return std::nullopt;
+  return path;
+}
 
 }  // namespace
 
-PreparedMounts prepareMounts(const Step& step, const RunInstruction& run) {
-  return MountPreparer(step).prepare(run);
+RunMounts::RunMounts(const Step& step, const RunInstruction& run) : step_(step), s_(step.session) {
+  for (size_t i = 0; i < run.mounts.size(); ++i) planned_.push_back(plan(run.mounts[i], step.origin(i)));
 }
 
-std::vector<std::string> missingTargets(const Step& step, const std::vector<StepMount>& mounts) {
-  std::vector<std::string> out;
-  if (mounts.empty()) return out;
-  std::optional<RootDir> root;
-  if (!step.state.layers.empty()) root.emplace(step.session.snapshots().mountReadOnly(step.state.layers), "stage");
-  for (const auto& m : mounts) {
-    std::string path;
-    for (const auto& part : split(m.target, '/')) {
-      if (part.empty()) continue;
-      path += "/" + part;
-      if (!root || !root->lstat(path)) out.push_back(path);
+RunMounts::Planned RunMounts::plan(const RunMount& m, const Origin& origin) {
+  Planned p;
+  p.mount = &m;
+  p.origin = &origin;
+  p.target = resolveWorkdir(step_.state.config.WorkingDir, targetAsWritten(m));
+  const bool mounted = m.type != MountType::ssh && !(m.type == MountType::secret && m.target.empty() && m.env);
+  if (mounted && p.target == "/") fail(Code::invalid, "invalid mount target {}", quoted(p.target));
+  std::string value;
+  switch (m.type) {
+    case MountType::bind: value = sourceOf(m); break;
+    case MountType::cache: value = cacheId(m) + (m.from.empty() ? "" : " from " + step_.sources.keyOf(origin)); break;
+    case MountType::tmpfs: value = std::to_string(m.sizeBytes); break;
+    case MountType::secret: value = secretId(m); break;
+    case MountType::ssh: value = m.id; break;
+  }
+  inputs_.emplace_back(fmt::format("mount {} {}", mountTypeName(m.type), p.target),
+                       value + (m.readOnly ? "" : " writable"));
+  if (m.type == MountType::bind) {
+    try {
+      p.tree = step_.sources.treeOf(origin);
+      p.path = p.tree->find(m.source);
+    } catch (const Error& e) {
+      if (e.code() != Code::not_found) throw;
+      fail(Code::not_found, "failed to calculate checksum of ref: {}", e.what());
+    }
+    p.met = p.tree->digest(p.path, {}, inputs_);
+    const auto st = p.tree->root().stat(p.path);
+    p.directory = st && S_ISDIR(st->st_mode);
+  }
+  return p;
+}
+
+MadeMounts RunMounts::make() {
+  MadeMounts out;
+  std::map<const Planned*, std::string> caches;
+  lockCaches(out, caches);
+  for (const auto& p : planned_) {
+    switch (p.mount->type) {
+      case MountType::bind: out.mounts.push_back(makeBind(p, out)); break;
+      case MountType::cache: out.mounts.push_back(makeCache(p, caches.at(&p))); break;
+      case MountType::tmpfs:
+        out.mounts.push_back({p.target, p.mount->readOnly, false, TmpfsMount{p.mount->sizeBytes}});
+        break;
+      case MountType::secret: addSecret(p, out); break;
+      case MountType::ssh:
+        if (p.mount->required) fail(Code::not_implemented, "ssh mounts are not supported yet");
+        break;
     }
   }
   return out;
 }
 
-void removeStubs(const std::string& upper, const std::vector<std::string>& stubs) {
-  const RootDir root = RootDir::open(upper, RootDir::Confine::beneath);
-  for (auto path = stubs.rbegin(); path != stubs.rend(); ++path) {
-    try {
-      const auto [parent, name] = root.parentOf(*path);
-      struct stat st{};
-      if (::fstatat(parent.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) continue;
-      if (S_ISDIR(st.st_mode)) ::unlinkat(parent.get(), name.c_str(), AT_REMOVEDIR);
-      else if (S_ISREG(st.st_mode) && st.st_size == 0) ::unlinkat(parent.get(), name.c_str(), 0);
-    } catch (const Error&) {  // a parent that is gone, or is a link now
+// --- caches ---
+
+std::string RunMounts::cacheDirOf(const Planned& p) const {
+  const RunMount& m = *p.mount;
+  std::string name = cacheId(m);
+  // What it starts with is part of what it is.
+  if (!m.from.empty()) name += "\n" + step_.sources.keyOf(*p.origin) + "\n" + sourceOf(m);
+  return s_.services.root + "/buildcache/" + sha256Hex(name);  // an id is never a path
+}
+
+// In the order of their names, so that no two steps wait for each other; once each, as one step may mount one twice.
+void RunMounts::lockCaches(MadeMounts& out, std::map<const Planned*, std::string>& dirs) {
+  std::map<std::string, CacheSharing> wanted;
+  for (const auto& p : planned_) {
+    if (p.mount->type != MountType::cache) continue;
+    const std::string dir = dirs[&p] = cacheDirOf(p);
+    const auto sharing = p.mount->sharing.value_or(CacheSharing::shared);
+    const auto [found, fresh] = wanted.emplace(dir, sharing);
+    if (!fresh && sharing != CacheSharing::shared) found->second = sharing;
+  }
+  if (!wanted.empty()) makeDirs(s_.services.root + "/buildcache", 0700);
+  std::map<std::string, std::string> chosen;
+  for (const auto& [dir, sharing] : wanted) {
+    std::string own = dir;
+    FileLock lock;
+    if (sharing == CacheSharing::private_) {
+      // One that is in use is left alone.
+      for (int n = 1; !(lock = FileLock::tryAcquire(own + ".lock", FileLock::Kind::exclusive)); ++n) {
+        own = fmt::format("{}.{}", dir, n);
+      }
+    } else {
+      lock = FileLock::acquire(own + ".lock", sharing == CacheSharing::locked ? FileLock::Kind::exclusive
+                                                                              : FileLock::Kind::shared);
+    }
+    out.locks.emplace(own, std::move(lock));
+    chosen[dir] = own;
+  }
+  for (auto& [p, dir] : dirs) dir = chosen.at(dir);
+}
+
+StepMount RunMounts::makeCache(const Planned& p, const std::string& dir) {
+  const RunMount& m = *p.mount;
+  if (!exists(dir)) {
+    const std::string fresh = s_.temp.next();
+    if (!m.from.empty()) {
+      const auto tree = step_.sources.treeOf(*p.origin);
+      archive::copyTree(tree->root(), sourceOf(m), RootDir::open(fresh), "/", {});
+    }
+    if (m.from.empty() || m.uid || m.gid) {
+      sys([&] { return ::chown(fresh.c_str(), m.uid.value_or(0), m.gid.value_or(0)); }, "chown '{}'", fresh);
+    }
+    if (m.from.empty() || m.mode) {
+      sys([&] { return ::chmod(fresh.c_str(), m.mode.value_or(0755) & 07777); }, "chmod '{}'", fresh);
+    }
+    if (::rename(fresh.c_str(), dir.c_str()) != 0 && errno != ENOTEMPTY && errno != EEXIST) {
+      throw SysError(errno, fmt::format("make cache '{}'", cacheId(m)));
     }
   }
+  if (!m.from.empty() || sourceOf(m) == "/") return {p.target, m.readOnly, false, HostMount{dir}};
+  return {p.target, m.readOnly, false, TreeMount{{}, dir, sourceOf(m)}};
+}
+
+// --- binds ---
+
+StepMount RunMounts::makeBind(const Planned& p, MadeMounts& out) {
+  const bool readonly = p.mount->readOnly;
+  const bool file = !p.directory;
+  if (const auto layers = step_.sources.layersOf(*p.origin)) {
+    if (layers->empty()) return copied(p);
+    StepStack stack;
+    if (readonly) {
+      stack.lowers = s_.snapshots().layers().lowers(*layers);
+    } else {
+      const auto mounts = out.thrownAway.emplace_back(s_.snapshots().prepare(*layers, s_.lease)).mounts();
+      stack = {mounts.lowers, mounts.upper, mounts.work};
+    }
+    return {p.target, readonly, file, TreeMount{std::move(stack), "", p.path}};
+  }
+  // A step sees of the context what COPY would bring: nothing that is ignored, and all of it root's.
+  const bool asItLies = readonly && !p.met.leftOut && !p.met.otherOwner;
+  const auto place = asItLies ? hostPathOf(p.tree->root()) : std::nullopt;
+  return place ? StepMount{p.target, true, file, TreeMount{{}, *place, p.path}} : copied(p);
+}
+
+// Of files that are not mounted in place; what is written to it is lost.
+StepMount RunMounts::copied(const Planned& p) {
+  const std::string dir = s_.temp.next();
+  const IgnoreMatcher none;
+  archive::CopyOptions options;
+  if (!p.tree->keepOwner()) options.chown = {{0, 0}};
+  options.filter = [&](const std::string& below, const struct stat& st) {
+    return p.tree->wanted(p.path, below, S_ISDIR(st.st_mode), none) ? archive::Pick::take : archive::Pick::skip;
+  };
+  const std::string name = p.directory ? "/dir" : "/file";
+  archive::copyTree(p.tree->root(), p.path, RootDir::open(dir), name, options);
+  return {p.target, p.mount->readOnly, !p.directory, HostMount{dir + name}};
+}
+
+// --- secrets ---
+
+void RunMounts::addSecret(const Planned& p, MadeMounts& out) {
+  const RunMount& m = *p.mount;
+  const std::string id = secretId(m);
+  const auto& known = s_.request.secrets;
+  const auto found = std::find_if(known.begin(), known.end(), [&](const auto& s) { return s.id == id; });
+  if (found == known.end()) {
+    if (m.required) fail(Code::not_found, "secret {}: not found", id);
+    return;
+  }
+  std::string value = base64Decode(found->value).value_or("");
+  if (m.env) out.env.emplace_back(m.env->empty() ? id : *m.env, value);
+  if (m.env && m.target.empty()) return;
+  FileMount file{std::move(value), m.mode.value_or(0400) & 0777, m.uid.value_or(0), m.gid.value_or(0)};
+  out.mounts.push_back({p.target, true, true, std::move(file)});
 }
 
 }  // namespace estiba::build

@@ -1,6 +1,7 @@
 #pragma once
-// The --mounts of a RUN: what they are made of, and what they leave behind.
+// The --mounts of a RUN: what the step depends on through them, and what they are made of.
 
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,20 +13,45 @@
 namespace estiba::build {
 
 /// Good for as long as the object lives.
-struct PreparedMounts {
+struct MadeMounts {
   std::vector<StepMount> mounts;
-  std::vector<std::pair<std::string, std::string>> secretEnv;
-  std::vector<FileLock> locks;  ///< of caches
-  Inputs inputs;                ///< what the step depends on through them
+  std::vector<std::pair<std::string, std::string>> env;  ///< of secrets
+  std::map<std::string, FileLock> locks;                 ///< of caches, by their directories
+  std::vector<snapshot::Active> thrownAway;              ///< where writes go that nobody keeps
 };
 
-/// Throws Error: a source is missing, a secret is required.
-PreparedMounts prepareMounts(const Step& step, const RunInstruction& run);
+class RunMounts {
+ public:
+  /// Finds the sources. Both arguments outlive it. Throws Error in BuildKit's words where one is missing.
+  RunMounts(const Step& step, const RunInstruction& run);
+  const Inputs& inputs() const noexcept { return inputs_; }
+  /// For a step that runs. Waits for caches that others have locked. Throws Error(not_found) for a secret that is
+  /// required.
+  MadeMounts make();
 
-/// Directories and files that will only exist because something is mounted on them, outermost first.
-std::vector<std::string> missingTargets(const Step& step, const std::vector<StepMount>& mounts);
-/// Removes them from the step's upper directory. Never follows a link (CVE-2024-23652), never takes what the step has
-/// filled.
-void removeStubs(const std::string& upper, const std::vector<std::string>& stubs);
+ private:
+  struct Planned {
+    const RunMount* mount = nullptr;
+    const Origin* origin = nullptr;
+    std::string target;
+    // Of a bind:
+    std::shared_ptr<SourceTree> tree;
+    std::string path;
+    bool directory = false;
+    SourceTree::Met met;
+  };
+  Planned plan(const RunMount& mount, const Origin& origin);
+  std::string cacheDirOf(const Planned& p) const;
+  void lockCaches(MadeMounts& out, std::map<const Planned*, std::string>& dirs);
+  StepMount makeCache(const Planned& p, const std::string& dir);
+  StepMount makeBind(const Planned& p, MadeMounts& out);
+  StepMount copied(const Planned& p);
+  void addSecret(const Planned& p, MadeMounts& out);
+
+  const Step& step_;
+  Session& s_;
+  std::vector<Planned> planned_;
+  Inputs inputs_;
+};
 
 }  // namespace estiba::build

@@ -1,11 +1,10 @@
 #include "build/run_step.h"
 
-#include "base/sha256.h"
 #include "base/text.h"
 #include "build/apply_config.h"
 #include "build/dockerfile/describe.h"
+#include "build/mount_points.h"
 #include "build/run_mounts.h"
-#include "sys/file.h"
 
 namespace estiba::build {
 
@@ -38,7 +37,7 @@ Inputs inputsOf(const Step& step, const RunInstruction& run, const std::vector<s
 }
 
 // ARGs, proxies, ENV, secrets: the later wins.
-std::vector<std::string> environmentOf(const Step& step, const PreparedMounts& prepared) {
+std::vector<std::string> environmentOf(const Step& step, const MadeMounts& made) {
   std::vector<std::string> env;
   for (const auto& [name, value] : step.state.args) setEnv(env, name, value);
   for (const auto& [name, value] : step.session.request.buildArgs) {
@@ -48,22 +47,30 @@ std::vector<std::string> environmentOf(const Step& step, const PreparedMounts& p
     const auto [name, value] = cut(item, '=');
     setEnv(env, name, value.value_or(""));
   }
-  for (const auto& [name, value] : prepared.secretEnv) setEnv(env, name, value);
+  for (const auto& [name, value] : made.env) setEnv(env, name, value);
   return env;
 }
 
-StepProcess processOf(const Step& step, const RunInstruction& run, const PreparedMounts& prepared) {
+StepProcess processOf(const Step& step, const RunInstruction& run, const MadeMounts& made) {
   const auto& request = step.session.request;
   StepProcess process;
   process.id = randomHex(32);
-  process.env = environmentOf(step, prepared);
+  process.env = environmentOf(step, made);
   process.user = step.state.config.User;
   process.cwd = step.state.config.WorkingDir.empty() ? "/" : step.state.config.WorkingDir;
   process.network = run.network == "default" ? request.network : run.network;
   process.extraHosts = request.extraHosts;
   process.limits = request.limits;
-  process.mounts = prepared.mounts;
+  process.mounts = made.mounts;
   return process;
+}
+
+StepStack stackOf(const Step& step, const snapshot::Active& active, const std::vector<StepMount>& mounts) {
+  const auto own = active.mounts();
+  StepStack stack{{step.session.services.initLayer}, own.upper, own.work};
+  if (const auto points = makeMountPoints(step, mounts); !points.empty()) stack.lowers.insert(stack.lowers.begin(), points);
+  stack.lowers.insert(stack.lowers.end(), own.lowers.begin(), own.lowers.end());
+  return stack;
 }
 
 }  // namespace
@@ -72,30 +79,23 @@ void runStep(const Step& step, const RunInstruction& run) {
   refuseWhatIsNotGranted(run);
   const auto argv = runArgv(run, shellOf(step.state.config));
   const auto script = runScript(run);
-  const auto prepared = prepareMounts(step, run);
+  RunMounts mounts(step, run);
   Inputs inputs = inputsOf(step, run, argv, script);
-  inputs.insert(inputs.end(), prepared.inputs.begin(), prepared.inputs.end());
+  inputs.insert(inputs.end(), mounts.inputs().begin(), mounts.inputs().end());
 
   layerStep(step, inputs, [&](Vertex& vertex) {
     auto& session = step.session;
+    const MadeMounts made = mounts.make();
     auto active = session.snapshots().prepare(step.state.layers, session.lease);
-    const auto mounts = active.mounts();
-    StepProcess process = processOf(step, run, prepared);
+    StepProcess process = processOf(step, run, made);
     process.args = argv;
-    process.root = {mounts.lowers, mounts.upper, mounts.work};
-    process.root.lowers.insert(process.root.lowers.begin(), session.services.initLayer);
-    if (script) {
-      const std::string path = session.temp.next() + "/" + sha256Hex(script->name);
-      writeFile(path, script->content, 0755);
-      process.mounts.push_back({"/dev/pipes/" + script->name, path, 0, true});
-    }
-    const auto stubs = missingTargets(step, process.mounts);
+    if (script) process.mounts.push_back({"/dev/pipes/" + script->name, true, true, FileMount{script->content, 0755}});
+    process.root = stackOf(step, active, process.mounts);
     const int code = session.services.runner.run(
         process, [&](int stream, std::string_view bytes) { vertex.log(stream, bytes); }, session.stop);
     if (code != 0) {
       fail(Code::invalid, "process {} did not complete successfully: exit code: {}", quoted(join(argv, " ")), code);
     }
-    removeStubs(mounts.upper, stubs);
     return session.snapshots().commit(std::move(active), session.lease);
   });
 }

@@ -126,15 +126,18 @@ SourceTree::SourceTree(RootDir root, Options options, std::shared_ptr<DigestInde
 
 bool SourceTree::ignored(const std::string& path) const { return path != "." && ignore_.ignored(path); }
 
+std::string SourceTree::find(const std::string& path) const {
+  const std::string clean = relative(path);
+  const auto st = root_.stat(clean);
+  if (!st || (ignored(clean) && !(S_ISDIR(st->st_mode) && ignore_.mayInclude(clean)))) {
+    fail(Code::not_found, "\"/{}\": not found", clean == "." ? "" : clean);
+  }
+  return clean;
+}
+
 std::vector<std::string> SourceTree::expand(const std::string& pattern) const {
   const std::string clean = relative(pattern);
-  if (!hasWildcard(clean)) {
-    const auto st = root_.stat(clean);
-    if (!st || (ignored(clean) && !(S_ISDIR(st->st_mode) && ignore_.mayInclude(clean)))) {
-      fail(Code::not_found, "\"/{}\": not found", clean == "." ? "" : clean);
-    }
-    return {clean};
-  }
+  if (!hasWildcard(clean)) return {find(pattern)};
   // Component by component: '*' stops at '/'.
   std::vector<std::string> found = {""};
   for (const auto& part : split(clean, '/')) {
@@ -176,10 +179,7 @@ void SourceTree::addEntry(int dirFd, const std::string& name, const std::string&
   if (S_ISREG(st.st_mode)) {
     value += " " + index_->digestOf(dirFd, name, path, st);
   } else if (S_ISLNK(st.st_mode)) {
-    std::string target(4096, '\0');
-    const ssize_t n = sys([&] { return ::readlinkat(dirFd, name.c_str(), target.data(), target.size()); },
-                          "read link '{}'", path);
-    value += " -> " + target.substr(0, static_cast<size_t>(n));
+    value += " -> " + readLinkAt(dirFd, name);
   } else if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)) {
     value += fmt::format(" {}", st.st_rdev);
   }
@@ -187,7 +187,7 @@ void SourceTree::addEntry(int dirFd, const std::string& name, const std::string&
 }
 
 void SourceTree::walk(int dirFd, const std::string& path, const std::string& below, const IgnoreMatcher& excludes,
-                      Inputs& out) const {
+                      Inputs& out, Met& met) const {
   auto names = listDirFd(dirFd, path);
   std::sort(names.begin(), names.end());
   for (const auto& name : names) {
@@ -196,28 +196,33 @@ void SourceTree::walk(int dirFd, const std::string& path, const std::string& bel
     const std::string itemPath = joined(path, name);
     const std::string itemBelow = joined(below, name);
     const bool directory = S_ISDIR(st.st_mode);
+    met.otherOwner = met.otherOwner || st.st_uid != 0 || st.st_gid != 0;
     if (!ignore_.empty() && ignore_.ignored(itemPath)) {
+      met.leftOut = true;
       if (!directory || !ignore_.mayInclude(itemPath)) continue;
     } else if (!excludes.empty() && excludes.ignored(itemBelow)) {
+      met.leftOut = true;
       if (!directory || !excludes.mayInclude(itemBelow)) continue;
     } else {
       addEntry(dirFd, name, itemPath, st, out);
     }
     if (!directory) continue;
     const Fd dir = openAt(dirFd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    walk(dir.get(), itemPath, itemBelow, excludes, out);
+    walk(dir.get(), itemPath, itemBelow, excludes, out, met);
   }
 }
 
-void SourceTree::digest(const std::string& path, const IgnoreMatcher& excludes, Inputs& out) const {
+SourceTree::Met SourceTree::digest(const std::string& path, const IgnoreMatcher& excludes, Inputs& out) const {
   const Fd fd = root_.openPath(path, O_PATH);  // a link that a source itself is, is followed
   struct stat st{};
   sys([&] { return ::fstat(fd.get(), &st); }, "stat '{}'", path);
+  Met met;
+  met.otherOwner = st.st_uid != 0 || st.st_gid != 0;
   if (S_ISDIR(st.st_mode)) {
     out.emplace_back("file " + options_.label + path + "/", fmt::format("{:o}", st.st_mode));
     const Fd dir = root_.openPath(path, O_RDONLY | O_DIRECTORY);
-    walk(dir.get(), path, "", excludes, out);
-    return;
+    walk(dir.get(), path, "", excludes, out, met);
+    return met;
   }
   if (S_ISREG(st.st_mode)) {
     std::string value = fmt::format("{:o}", st.st_mode);
@@ -231,10 +236,11 @@ void SourceTree::digest(const std::string& path, const IgnoreMatcher& excludes, 
       value += " " + sha256Hex(readAll(root_.openPath(path, O_RDONLY | O_NONBLOCK).get(), path, 4ULL << 30));
     }
     out.emplace_back("file " + options_.label + path, std::move(value));
-    return;
+    return met;
   }
   const auto [parent, name] = root_.parentOf(path);
   addEntry(parent.get(), name, path, st, out);
+  return met;
 }
 
 }  // namespace estiba::build

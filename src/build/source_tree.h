@@ -53,15 +53,22 @@ class SourceTree {
   std::vector<std::string> expand(const std::string& pattern) const;
   /// Whether .dockerignore leaves this path out.
   bool ignored(const std::string& path) const;
+  /// What digest() met on its way.
+  struct Met {
+    bool leftOut = false;     ///< something that is ignored or excluded
+    bool otherOwner = false;  ///< something that does not belong to 0:0
+  };
   /// Adds {"file PATH", "mode owner digest"} for `path` and, of a directory, all below it that is neither ignored nor
   /// matched by `excludes` (relative to the directory).
-  void digest(const std::string& path, const IgnoreMatcher& excludes, Inputs& out) const;
+  Met digest(const std::string& path, const IgnoreMatcher& excludes, Inputs& out) const;
+  /// The path of a file or directory, links followed inside, without wildcards. Throws as expand().
+  std::string find(const std::string& path) const;
   /// For archive::CopyOptions::filter: what of `source` is copied.
   bool wanted(const std::string& source, const std::string& below, bool directory, const IgnoreMatcher& excludes) const;
 
  private:
-  void walk(int dirFd, const std::string& path, const std::string& below, const IgnoreMatcher& excludes,
-            Inputs& out) const;
+  void walk(int dirFd, const std::string& path, const std::string& below, const IgnoreMatcher& excludes, Inputs& out,
+            Met& met) const;
   void addEntry(int dirFd, const std::string& name, const std::string& path, const struct stat& st, Inputs& out) const;
 
   RootDir root_;

@@ -44,8 +44,28 @@ const image::Resolved& BaseImages::find(const std::string& name) {
   }
 }
 
-std::vector<snapshot::LayerId> Sources::layersOf(const Origin& origin) {
-  return origin.kind == Origin::Kind::stage ? graph_.result(origin.stage).layers : images_.open(origin).layers;
+std::optional<std::vector<snapshot::LayerId>> Sources::layersOf(const Origin& origin) {
+  switch (origin.kind) {
+    case Origin::Kind::context: return std::nullopt;
+    case Origin::Kind::scratch: return std::vector<snapshot::LayerId>{};
+    case Origin::Kind::stage: return graph_.result(origin.stage).layers;
+    case Origin::Kind::image:
+    case Origin::Kind::named: break;
+  }
+  if (!images_.isImage(origin)) return std::nullopt;
+  return images_.open(origin).layers;
+}
+
+std::string Sources::keyOf(const Origin& origin) {
+  switch (origin.kind) {
+    case Origin::Kind::context: return "context";
+    case Origin::Kind::scratch: return "scratch";
+    case Origin::Kind::stage: return graph_.result(origin.stage).key;
+    case Origin::Kind::image:
+    case Origin::Kind::named: break;
+  }
+  if (!images_.isImage(origin)) return "context " + origin.image;
+  return oci::chainId(images_.open(origin).config.rootfs.diff_ids).str();
 }
 
 std::string Sources::labelOf(const Origin& origin) const {
@@ -55,14 +75,13 @@ std::string Sources::labelOf(const Origin& origin) const {
 }
 
 std::shared_ptr<SourceTree> Sources::treeOf(const Origin& origin) {
-  if (origin.kind == Origin::Kind::context) return context_;
-  if (origin.kind == Origin::Kind::named && !images_.isImage(origin)) return contexts_.files(origin.image);
+  const auto layers = layersOf(origin);
+  if (!layers) return origin.kind == Origin::Kind::named ? contexts_.files(origin.image) : context_;
   SourceTree::Options options;
   options.keepOwner = true;
   options.label = labelOf(origin);
-  const auto layers = layersOf(origin);
-  auto root = layers.empty() ? RootDir::open(s_.temp.next())
-                             : RootDir(s_.snapshots().mountReadOnly(layers), options.label);
+  auto root = layers->empty() ? RootDir::open(s_.temp.next())
+                              : RootDir(s_.snapshots().mountReadOnly(*layers), options.label);
   return std::make_shared<SourceTree>(std::move(root), std::move(options), std::make_shared<DigestIndex>());
 }
 

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "build/context.h"
@@ -40,8 +41,10 @@ class Sources {
   Sources(Session& session, BuildContext& context, NamedContexts& contexts, BaseImages& images, const StageGraph& graph,
           const Plan& plan)
       : s_(session), context_(context.files()), contexts_(contexts), images_(images), graph_(graph), plan_(plan) {}
-  /// The stack of layers of a stage or an image, bottom first.
-  std::vector<snapshot::LayerId> layersOf(const Origin& origin);
+  /// The layers of a stage or an image, bottom first; nullopt: it is a directory (of treeOf()) and no stack.
+  std::optional<std::vector<snapshot::LayerId>> layersOf(const Origin& origin);
+  /// Names the content of such a stack.
+  std::string keyOf(const Origin& origin);
   std::shared_ptr<SourceTree> treeOf(const Origin& origin);
 
  private:

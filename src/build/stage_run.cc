@@ -16,6 +16,17 @@ namespace {
 
 constexpr const char* kDefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+// For what is shown only: a variable that a secret sets does not have the value it has elsewhere.
+Variables withoutSecrets(const Variables& env, const Instruction& instruction) {
+  Variables shown = env;
+  if (const auto* run = instruction.as<RunInstruction>()) {
+    for (const auto& mount : run->mounts) {
+      if (mount.type == MountType::secret && mount.env) shown.set(*mount.env, "****");
+    }
+  }
+  return shown;
+}
+
 class StageRun {
  public:
   StageRun(const StageInputs& in, size_t index)
@@ -121,7 +132,7 @@ class StageRun {
       addHistory(instruction, false);
       return;
     }
-    const std::string display = displayText(raw, env, escape);
+    const std::string display = displayText(raw, withoutSecrets(env, instruction), escape);
     if (const auto* run = instruction.as<RunInstruction>()) {
       runStep(stepOf(index, raw, display), *run);
       addHistory(instruction, true);

@@ -8,6 +8,7 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "apitypes/container_config.h"
@@ -20,13 +21,31 @@ struct StepStack {
   std::string upper, work;          ///< what is written is volatile (not synced)
 };
 
-/// One --mount of a RUN: a directory or file of the engine's own (a cache, a secret, a copy of what `from` names), or a
-/// tmpfs.
+/// A directory, file or socket of the engine's own: a cache, a copy.
+struct HostMount {
+  std::string path;
+};
+/// A file that only the step may see: kept in the run-time directory, not on the disk.
+struct FileMount {
+  std::string content;
+  uint32_t mode = 0400, uid = 0, gid = 0;
+};
+/// A part of a stack of layers, or of a directory of the host where that is set.
+struct TreeMount {
+  StepStack stack;
+  std::string directory;
+  std::string source = "/";  ///< the part; links in it are followed inside only
+};
+struct TmpfsMount {
+  int64_t size = 0;  ///< bytes; 0: the kernel's default
+};
+
+/// One --mount of a RUN.
 struct StepMount {
-  std::string target;    ///< absolute, in the step's root
-  std::string hostPath;  ///< empty: a tmpfs
-  int64_t tmpfsSize = 0; ///< bytes; 0: the kernel's default
+  std::string target;  ///< absolute, in the step's root
   bool readonly = true;
+  bool file = false;  ///< what is mounted is no directory
+  std::variant<HostMount, FileMount, TreeMount, TmpfsMount> what;
 };
 
 /// What a RUN starts.

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "runtime/stage_error.h"
 #include "sys/file.h"
+#include "sys/lock.h"
 
 namespace estiba::engine {
 
@@ -36,20 +37,70 @@ void relay(Fd out, Fd err, const build::StepOutput& output, int stopFd) {
   }
 }
 
-oci::Mount ociMount(const build::StepMount& m) {
+oci::Mount bindOf(const build::StepMount& m, std::string source, std::vector<std::string> more) {
   oci::Mount out;
   out.destination = m.target;
-  if (m.hostPath.empty()) {
-    out.type = "tmpfs";
-    out.source = "tmpfs";
-    out.options = {"nosuid", "nodev", "noexec"};
-    if (m.tmpfsSize > 0) out.options.push_back(fmt::format("size={}", m.tmpfsSize));
-  } else {
-    out.type = "bind";
-    out.source = m.hostPath;
-    out.options = {"rbind", "rprivate", m.readonly ? "ro" : "rw"};
-  }
+  out.type = "bind";
+  out.source = std::move(source);
+  out.options = {"rbind", "rprivate", m.readonly ? "rro" : "rw"};
+  out.options.insert(out.options.end(), more.begin(), more.end());
   return out;
+}
+
+oci::Mount tmpfsOf(const build::StepMount& m, const build::TmpfsMount& tmpfs) {
+  oci::Mount out;
+  out.destination = m.target;
+  out.type = "tmpfs";
+  out.source = "tmpfs";
+  out.options = {"nosuid"};
+  if (m.readonly) out.options.emplace_back("ro");
+  if (tmpfs.size > 0) out.options.push_back(fmt::format("size={}", tmpfs.size));
+  return out;
+}
+
+// The file is made in the run directory, which nobody but us can enter.
+std::string keptFile(const build::FileMount& file, const std::string& path) {
+  writeFile(path, file.content, 0600);
+  sys([&] { return ::chown(path.c_str(), file.uid, file.gid); }, "chown '{}'", path);
+  sys([&] { return ::chmod(path.c_str(), file.mode); }, "chmod '{}'", path);
+  return path;
+}
+
+monitor::TreeConfig treeOf(const build::TreeMount& m, bool readonly) {
+  monitor::TreeConfig out;
+  out.stack.lowers = m.stack.lowers;
+  out.stack.upper = m.stack.upper;
+  out.stack.work = m.stack.work;
+  out.stack.volatile_ = !m.stack.upper.empty();
+  out.stack.bind = m.directory;
+  out.stack.readonly = readonly;
+  out.source = m.source;
+  return out;
+}
+
+void addMounts(LaunchPlan& plan, const std::vector<build::StepMount>& mounts, const std::string& run) {
+  for (const auto& m : mounts) {
+    auto& out = plan.spec.extraMounts;
+    if (const auto* host = std::get_if<build::HostMount>(&m.what)) {
+      out.push_back(bindOf(m, host->path, {}));
+    } else if (const auto* file = std::get_if<build::FileMount>(&m.what)) {
+      out.push_back(bindOf(m, keptFile(*file, fmt::format("{}/file-{}", run, out.size())), {"nosuid", "nodev"}));
+    } else if (const auto* tree = std::get_if<build::TreeMount>(&m.what)) {
+      auto& trees = plan.monitor.trees;
+      out.push_back(bindOf(m, fmt::format("{}/{}/{}", run, monitor::kTreesDir, trees.size()), {}));
+      trees.push_back(treeOf(*tree, m.readonly));
+    } else if (const auto* tmpfs = std::get_if<build::TmpfsMount>(&m.what)) {
+      out.push_back(tmpfsOf(m, *tmpfs));
+    }
+  }
+}
+
+// Those that no step is using. Their locks stay: somebody may be waiting for one.
+void removeCacheMounts(const std::string& dir) {
+  for (const auto& name : listDir(dir)) {
+    if (name.ends_with(".lock")) continue;
+    if (FileLock::tryAcquire(dir + "/" + name + ".lock", FileLock::Kind::exclusive)) removeTree(dir + "/" + name);
+  }
 }
 
 }  // namespace
@@ -84,7 +135,7 @@ int StepProcesses::run(const build::StepProcess& process, const build::StepOutpu
   in.env = container::completeEnv(process.env, process.hostname, false, in.user.home);
   std::erase_if(in.env, [](const auto& item) { return item.starts_with("HOSTNAME="); });
   in.cwd = process.cwd;
-  for (const auto& m : process.mounts) in.extraMounts.push_back(ociMount(m));
+  addMounts(plan, process.mounts, run);
 
   auto& m = plan.monitor;
   m.mode = monitor::kModeStep;
@@ -163,7 +214,7 @@ apitypes::BuildCachePruneReport Builds::prune(bool all, const std::map<std::stri
   for (const auto& layer : ctx_.snapshots.layers().collect(layers)) {
     report.SpaceReclaimed += static_cast<uint64_t>(std::max<int64_t>(layer.contentBytes, 0));
   }
-  if (all && !unusedSince && keepBytes == 0) removeTree(ctx_.config.root + "/buildcache");
+  if (all && !unusedSince && keepBytes == 0) removeCacheMounts(ctx_.config.root + "/buildcache");
   return report;
 }
 

@@ -126,6 +126,14 @@ std::vector<std::string> namesIn(Fd fd, std::string_view name) {
 }
 }  // namespace
 
+std::string readLinkAt(int dirFd, const std::string& name) {
+  std::string target(4096, '\0');
+  const ssize_t n = sys([&] { return ::readlinkat(dirFd, name.c_str(), target.data(), target.size()); },
+                        "read link '{}'", name);
+  target.resize(static_cast<size_t>(n));
+  return target;
+}
+
 std::vector<std::string> listDir(const std::string& path) {
   auto fd = tryOpen(path, O_RDONLY | O_DIRECTORY);
   if (!fd) return {};

@@ -43,6 +43,8 @@ void removeTreeAt(int dirFd, const std::string& name);
 /// The same where that takes less time than starting a process to do it; false: there is more, and part of it may be
 /// gone.
 bool removeSmallTree(const std::string& path);
+/// What a symbolic link says. Throws SysError, EINVAL where it is none.
+std::string readLinkAt(int dirFd, const std::string& name);
 /// Names in a directory but "." and "..", unsorted; empty where the directory is missing.
 std::vector<std::string> listDir(const std::string& path);
 std::vector<std::string> listDirFd(int dirFd, std::string_view name);
