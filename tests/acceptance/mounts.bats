@@ -41,6 +41,12 @@ EOF
   [ "$(grep -c 'No such file' <<<"$output")" -eq 3 ]
 }
 
+@test "bind from named contexts and from scratch" {
+  mkdir other; echo named >other/f; printf 'FROM busybox\nRUN --mount=from=ctx,target=/c cat /c/f\nRUN --mount=from=img,target=/d cat /d/etc/debian_version\nRUN --mount=from=scratch,target=/e,rw touch /e/x && ls /e\n' >Dockerfile
+  run build_plain --no-cache --build-context ctx=other --build-context img=docker-image://debian:bookworm -t acc/ctx .
+  [ "$status" -eq 0 ]; [[ "$output" == *' named'* && "$output" == *' 12'* && "$output" == *' x'* ]]
+}
+
 @test "a bind's cache follows its content, not the way it came about [MountRWCache, MountDuplicate]" {
   cat >Dockerfile <<'EOF'
 FROM busybox AS made
