@@ -67,12 +67,14 @@ std::optional<int> levelOf(const BuildOutput& output, archive::Compression kind)
 }
 
 // Of annotations only those of one manifest and its descriptor have a place: there is no index over several platforms.
-void annotate(const BuildOutput& output, const oci::Platform& platform, image::ExportOptions& options) {
+image::Annotations annotationsOf(const BuildOutput& output, const oci::Platform& platform) {
+  image::Annotations out;
   for (const auto& a : output.annotations) {
     if (a.type.starts_with("index")) fail(Code::invalid, "index annotations not supported for single platform export");
     if (!a.platform.empty() && !oci::matches(oci::Platform::parse(a.platform), platform)) continue;
-    (a.type == "manifest-descriptor" ? options.descriptorAnnotations : options.annotations)[a.key] = a.value;
+    (a.type == "manifest-descriptor" ? out.descriptor : out.manifest)[a.key] = a.value;
   }
+  return out;
 }
 
 image::ExportOptions exportOptionsOf(const BuildOutput& output, const oci::Platform& platform) {
@@ -80,12 +82,12 @@ image::ExportOptions exportOptionsOf(const BuildOutput& output, const oci::Platf
   out.dockerManifest = output.type == "docker";
   out.compression = compressionOf(output);
   out.level = levelOf(output, out.compression);
-  annotate(output, platform, out);
+  out.annotations = annotationsOf(output, platform);
   const auto wanted = boolAttribute(output, "oci-mediatypes");
-  const bool needed = out.compression == archive::Compression::zstd || !out.annotations.empty();
+  const bool needed = out.compression == archive::Compression::zstd || !out.annotations.manifest.empty();
   if (needed && wanted == false) {
     fail(Code::invalid, "exporter option {} conflicts with \"oci-mediatypes=false\"",
-         out.annotations.empty() ? "\"compression=zstd\"" : "\"annotation\"");
+         out.annotations.manifest.empty() ? "\"compression=zstd\"" : "\"annotation\"");
   }
   out.ociTypes = wanted.value_or(output.type == "oci" || needed);
   return out;
@@ -160,6 +162,7 @@ class Outputs {
     shown("exporting to image", [&](Vertex& vertex) {
       auto assembly = assembly_;
       assembly.names = namesOf(output, names_);
+      assembly.annotations = annotationsOf(output, assembly.config.platform);
       vertex.status("exporting layers done");
       const auto made = s_.services.images.assemble(assembly, s_.lease);
       vertex.status(fmt::format("writing image {} done", made.id.str()));
@@ -176,7 +179,7 @@ class Outputs {
     auto options = exportOptionsOf(output, sealed.config.platform);
     options.names = namesOf(output, names_);
     options.platform = sealed.config.platform;
-    options.descriptorAnnotations.emplace("org.opencontainers.image.created", nowText());
+    options.annotations.descriptor.emplace("org.opencontainers.image.created", nowText());
     vertex.status("exporting layers done");
     archive::FdSink sink(s_.claim(output.fd), "an output of the build");
     const auto descriptor = image::exportImage(s_.services.images, sealed, options, sink, s_.stop);
@@ -219,10 +222,7 @@ void checkOutputs(const apitypes::BuildRequest& request) {
   for (const auto& output : request.outputs) {
     namesOf(output, {});
     if (toStore(output)) {
-      if (!output.annotations.empty()) {
-        fail(Code::not_implemented,
-             "annotations of an image of this engine are not supported yet: use --output type=oci or type=docker,dest=");
-      }
+      annotationsOf(output, oci::Platform::host());
     } else if (output.type == "oci" || output.type == "docker") {
       exportOptionsOf(output, oci::Platform::host());
     } else if (output.type != "local" && output.type != "tar" && output.type != "cacheonly") {

@@ -93,6 +93,7 @@ Assembled Images::assemble(const Assembly& assembly, Lease& lease) {
     insertImage(*db, out.id, config, layers, assembly.parent);
     out.isNew = true;
   }
+  if (assembly.annotations) setAnnotations(*db, out.id, *assembly.annotations);
   for (const auto& name : assembly.names) {
     if (const auto before = moveName(*db, name, out.id)) out.moved.emplace_back(name.withDefaultTag(), *before);
   }

@@ -419,8 +419,7 @@ TEST_F(ImageTest, ROOT_ExportsAnImageThatIsNotInTheStore) {
       options.dockerManifest = docker;
       options.ociTypes = !docker || kind == Compression::zstd;
       options.compression = kind;
-      options.annotations = {{"a", "b"}};
-      options.descriptorAnnotations = {{"c", "d"}};
+      options.annotations = {.manifest = {{"a", "b"}}, .descriptor = {{"c", "d"}}};
       archive::StringSink out;
       const auto descriptor = exportImage(images_, sealed, options, out);
       const auto files = untar(out.bytes);
@@ -442,6 +441,27 @@ TEST_F(ImageTest, ROOT_ExportsAnImageThatIsNotInTheStore) {
       fs::remove_all(root);
     }
   }
+}
+
+TEST_F(ImageTest, ROOT_AnnotationsAreSavedAndReplacedByTheNextBuild) {
+  Lease lease;
+  Assembly assembly;
+  assembly.config.platform = oci::Platform::host();
+  assembly.layers = {layer({{"a", "one"}}, lease)};
+  assembly.names = {ref("x:1")};
+  assembly.annotations = {.manifest = {{"key-m", "1"}}, .descriptor = {{"key-d", "2"}}};
+  images_.assemble(assembly, lease);
+  const std::string bytes = saved({"x:1"});
+  EXPECT_THAT(bytes, ::testing::HasSubstr(R"("annotations":{"key-m":"1"})"));
+  EXPECT_THAT(bytes, ::testing::HasSubstr(R"("key-d":"2")"));
+  assembly.annotations = std::nullopt;
+  images_.assemble(assembly, lease);
+  EXPECT_EQ(saved({"x:1"}), bytes);
+  assembly.annotations.emplace();
+  images_.assemble(assembly, lease);
+  EXPECT_THAT(saved({"x:1"}), ::testing::Not(::testing::HasSubstr("key-")));
+  remove("x:1");
+  EXPECT_THAT(images_.check(true), IsEmpty());
 }
 
 TEST_F(ImageTest, ROOT_LoadWhatIsThereChangesNothing) {

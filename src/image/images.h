@@ -18,7 +18,7 @@
 
 namespace estiba::image {
 
-/// Tables image, image_layer, reference. A container refers to image(id).
+/// Tables image, image_layer, reference, annotation. A container refers to image(id).
 extern const db::Schema kSchema;
 
 using ImageId = oci::Digest;
@@ -41,11 +41,18 @@ struct Resolved {
   std::vector<snapshot::LayerId> layers;  ///< bottom first
 };
 
+/// What is noted in an image's manifest and in that manifest's descriptor. Not part of the image's ID.
+struct Annotations {
+  std::map<std::string, std::string> manifest;
+  std::map<std::string, std::string> descriptor;
+};
+
 /// What becomes an image.
 struct Assembly {
   oci::ImageConfig config;                ///< rootfs.diff_ids is filled in from the layers
   std::vector<snapshot::LayerId> layers;  ///< bottom first, held by the caller's lease; hashed where they are not yet
   std::vector<oci::Reference> names;      ///< each with a tag or a digest; they move to this image
+  std::optional<Annotations> annotations; ///< in the place of those that the image had; nullopt leaves them
   std::optional<ImageId> parent;          ///< docker's parent chain: commit; not BuildKit's builds
   /// Loaded and pulled images keep their config's bytes; `config` is not looked at then. The layers' diffIDs must be
   /// what it says: Error(invalid).

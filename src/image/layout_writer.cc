@@ -94,14 +94,14 @@ oci::Descriptor LayoutWriter::add(const Image& image) {
                      .digest = configDigest,
                      .size = static_cast<int64_t>(image.config.size())};
   for (const auto& layer : image.layers) manifest.layers.push_back(blobOf(layer));
-  if (!image.annotations.empty()) manifest.annotations = image.annotations;
+  if (!image.annotations.manifest.empty()) manifest.annotations = image.annotations.manifest;
   const std::string bytes = dumpJsonOf(manifest);
 
   oci::Descriptor descriptor{
       .mediaType = *manifest.mediaType, .digest = oci::Digest::of(bytes), .size = static_cast<int64_t>(bytes.size())};
   documents_[blobPath(descriptor.digest)] = bytes;
   descriptor.platform = image.platform;
-  if (!image.descriptorAnnotations.empty()) descriptor.annotations = image.descriptorAnnotations;
+  if (!image.annotations.descriptor.empty()) descriptor.annotations = image.annotations.descriptor;
   for (const auto& name : image.names) {
     auto named = descriptor;
     if (!named.annotations) named.annotations.emplace();

@@ -29,9 +29,8 @@ class LayoutWriter {
     std::string config;
     std::vector<snapshot::Layer> layers;  ///< bottom first, hashed, held by the caller's lease
     std::vector<oci::Reference> names;
-    std::map<std::string, std::string> annotations;            ///< of its manifest
-    std::map<std::string, std::string> descriptorAnnotations;  ///< of the manifest's descriptor
-    std::optional<oci::Platform> platform;                     ///< in that descriptor
+    Annotations annotations;
+    std::optional<oci::Platform> platform;  ///< in the manifest's descriptor
   };
 
   LayoutWriter(snapshot::Layers& layers, Style style, std::stop_token stop)

@@ -5,7 +5,7 @@
 namespace estiba::image {
 
 // image_layer.chain_id: of the layers up to this one. image.parent: docker's parent, not the layers below.
-// reference.name: normalised, with a tag or a digest.
+// reference.name: normalised, with a tag or a digest. annotation.descriptor: 1 of the manifest's descriptor, 0 of itself.
 const db::Schema kSchema{"image", {R"(
 CREATE TABLE image (
   id TEXT PRIMARY KEY REFERENCES blob (digest),
@@ -30,6 +30,15 @@ CREATE TABLE reference (
   image TEXT NOT NULL REFERENCES image (id)
 ) STRICT;
 CREATE INDEX reference_image ON reference (image);
+)",
+                          R"(
+CREATE TABLE annotation (
+  image TEXT NOT NULL REFERENCES image (id) ON DELETE CASCADE,
+  descriptor INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  value TEXT NOT NULL,
+  PRIMARY KEY (image, descriptor, name)
+) STRICT, WITHOUT ROWID;
 )"}};
 
 namespace {
@@ -56,6 +65,30 @@ void addNames(db::Connection& db, Image& image) {
 
 std::string keyOf(const oci::Reference& name) {
   return (name.digest() ? name.withoutTag() : name.withDefaultTag()).str();
+}
+
+void setAnnotations(db::Connection& db, const ImageId& id, const Annotations& annotations) {
+  db.prepare("DELETE FROM annotation WHERE image = ?").bind(id.str()).run();
+  const auto insert = [&](const std::map<std::string, std::string>& all, bool descriptor) {
+    for (const auto& [name, value] : all) {
+      db.prepare("INSERT INTO annotation VALUES (?, ?, ?, ?)")
+          .bind(id.str())
+          .bind(static_cast<int64_t>(descriptor))
+          .bind(name)
+          .bind(value)
+          .run();
+    }
+  };
+  insert(annotations.manifest, false);
+  insert(annotations.descriptor, true);
+}
+
+Annotations annotationsOf(db::Connection& db, const ImageId& id) {
+  Annotations out;
+  auto rows = db.prepare("SELECT descriptor, name, value FROM annotation WHERE image = ?");
+  rows.bind(id.str());
+  while (rows.step()) (rows.integer(0) != 0 ? out.descriptor : out.manifest)[rows.text(1)] = rows.text(2);
+  return out;
 }
 
 bool hasImage(db::Connection& db, const ImageId& id) {

@@ -17,6 +17,8 @@ std::vector<oci::Reference> referencesOf(db::Connection& db, const ImageId& id);
 std::vector<std::pair<oci::Reference, ImageId>> taggedOf(db::Connection& db, const oci::Reference& repository);
 bool hasChildren(db::Connection& db, const ImageId& id);
 std::optional<ImageId> parentOf(db::Connection& db, const ImageId& id);
+void setAnnotations(db::Connection& db, const ImageId& id, const Annotations& annotations);
+Annotations annotationsOf(db::Connection& db, const ImageId& id);
 std::vector<snapshot::LayerId> layersOf(db::Connection& db, const ImageId& id);
 std::vector<Image> allImages(db::Connection& db);
 std::optional<Image> findImage(db::Connection& db, const ImageId& id);

@@ -52,7 +52,8 @@ void save(Images& images, const std::vector<std::string>& names, archive::Sink& 
   LayoutWriter writer(images.snapshots().layers(), {}, std::move(stop));
   for (const Wanted& wanted : choose(images, images.pool(), names)) {
     const auto image = images.open(wanted.id, lease);
-    writer.add({.config = images.configBytes(wanted.id), .layers = layersOf(images, image.layers), .names = wanted.names});
+    writer.add({.config = images.configBytes(wanted.id), .layers = layersOf(images, image.layers), .names = wanted.names,
+                .annotations = annotationsOf(*images.pool().get(), wanted.id)});
   }
   writer.write(out);
 }
@@ -70,7 +71,6 @@ oci::Descriptor exportImage(Images& images, const Sealed& image, const ExportOpt
                                       .layers = image.layers,
                                       .names = options.names,
                                       .annotations = options.annotations,
-                                      .descriptorAnnotations = options.descriptorAnnotations,
                                       .platform = options.platform});
   writer.write(out);
   return descriptor;

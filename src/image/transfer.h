@@ -2,7 +2,6 @@
 // Images as streams: import, save, load.
 
 #include <functional>
-#include <map>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -53,9 +52,8 @@ struct ExportOptions {
   bool ociTypes = true;               ///< false: docker's media types; not with zstd
   archive::Compression compression = archive::Compression::gzip;  ///< of layers: none, gzip, zstd
   std::optional<int> level;                                       ///< the format's own scale
-  std::map<std::string, std::string> annotations;                 ///< of the manifest
-  std::map<std::string, std::string> descriptorAnnotations;       ///< of the manifest's descriptor in index.json
-  std::optional<oci::Platform> platform;                          ///< in that descriptor
+  Annotations annotations;
+  std::optional<oci::Platform> platform;                          ///< in the manifest's descriptor in index.json
 };
 
 /// Writes an image that need not be in the store as BuildKit's oci and docker exporters do. Its layers are held by the

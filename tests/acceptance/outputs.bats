@@ -101,6 +101,8 @@ sample() { # sample: a build of a few files of every kind
   e build -q --annotation a=1 --annotation 'manifest-descriptor[linux/amd64]:d=2' --annotation 'manifest[linux/arm64]:no=3' -o 'type=oci,dest=a.tar,annotation.c=4' --metadata-file md.json . >/dev/null
   m=$(jq -r '.["containerimage.digest"]' md.json); [ "$(tar -xOf a.tar "blobs/sha256/${m#*:}" | jq -c .annotations)" = '{"a":"1","c":"4"}' ]
   [ "$(tar -xOf a.tar index.json | jq -r '.manifests[0].annotations.d')" = 2 ]
+  e build -q --annotation k=v -t acc/an . >/dev/null; e save acc/an >an.tar
+  [ "$(tar -xOf an.tar "blobs/sha256/$(tar -xOf an.tar index.json | jq -r '.manifests[0].digest' | cut -d: -f2)" | jq -c .annotations)" = '{"k":"v"}' ]
   run e build -q --annotation index:a=1 -o type=oci,dest=a.tar .; [[ "$output" == *'index annotations not supported for single platform export'* ]]
   run e build -q --annotation a .; [ "$output" = 'ERROR: parse annotations: invalid annotation "a", expected key=value' ]
   echo old >id; run e build -q --iidfile id -f nohay .; [ ! -e id ]

@@ -7,6 +7,7 @@
 #include "build/dockerfile/describe.h"
 #include "build/dockerfile/ignore.h"
 #include "build/dockerfile/lint.h"
+#include "build/dockerfile/outline.h"
 #include "build/dockerfile/stages.h"
 
 namespace {
@@ -36,6 +37,7 @@ void file(std::string_view text) {
   for (const Stage& stage : read.stages) {
     for (const Instruction& written : stage.instructions) instruction(written, env, read.directives.escape);
   }
+  refusedOrDone([&] { outlineOf(read, {.buildArgs = {{"A", "x"}}}); });
   planWithTriggers(read, {.buildArgs = {{"A", "x"}}}, {{0, {"RUN a", "COPY --from=0 a b"}}});
 }
 
