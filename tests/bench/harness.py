@@ -126,8 +126,8 @@ class Estiba(Engine):
         super().close()
         self.settle()
         digits = hashlib.sha256(str(self.home / "root").encode()).hexdigest()[:8]
-        for command in (["ip", "link", "del", f"eb-{digits}"], ["nft", "delete", "table", "inet", f"estiba_{digits}"]):
-            subprocess.run(command, stderr=subprocess.DEVNULL, check=False)
+        for command in (f"ip link del eb-{digits}", f"nft delete table inet estiba_{digits}"):
+            subprocess.run(command.split(), stderr=subprocess.DEVNULL, check=False)
 
 
 class Podman(Engine):
@@ -177,7 +177,7 @@ class Docker(Engine):
     def missing(cls):
         if not shutil.which("docker"):
             return "not installed (apt-get install docker.io)"
-        asked = subprocess.run(["docker", "version", "--format", "{{.Server.Version}}"], capture_output=True, check=False)
+        asked = subprocess.run("docker version --format {{.Server.Version}}".split(), capture_output=True, check=False)
         return "no dockerd answers (apt-get install docker.io, start dockerd)" if asked.returncode else None
 
     def close(self):
@@ -223,12 +223,11 @@ class Area:
 
     def _add(self, kind):
         engine = kind(self)
+        self.engines.append(engine)
         try:
             engine.prepare()
-            self.engines.append(engine)
         except Failed as failure:
-            self.note(str(failure))
-            self.engines.append(engine)  # its cells say so
+            self.note(str(failure))  # and its cells will say so
 
     def run_floor(self, network, times=1):
         """`times` containers of bare system calls. The bridge is made once, outside of the timing."""
@@ -291,11 +290,11 @@ class LoopArea(Area):
         subprocess.run(["mount", "-o", "loop", self.image, self.dir], check=True)
 
     def _unmount(self):
-        for _ in range(50):
-            if subprocess.run(["umount", self.dir], stderr=subprocess.DEVNULL, check=False).returncode == 0:
-                break
-            time.sleep(0.2)
-        else:
-            subprocess.run(["umount", "-l", self.dir], check=False)
+        end = time.monotonic() + 10
+        while os.path.ismount(self.dir):
+            subprocess.run(["umount", self.dir], stderr=subprocess.DEVNULL, check=False)
+            if time.monotonic() > end:
+                subprocess.run(["umount", "-l", self.dir], check=False)
+            time.sleep(0.1)
         self.image.unlink(missing_ok=True)
         super()._unmount()

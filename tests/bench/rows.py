@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
 
-from harness import BUSYBOX, Area, Subject, execute, shell
+from harness import BUSYBOX, Area, Failed, Subject, execute, shell
 
 
 @dataclass
@@ -65,16 +65,31 @@ def builds(area, path, *options, tag="bench-built"):
     return [Subject(e.name, lambda e=e: e.time("build", "-q", *options, "-t", tag, path)) for e in area.engines]
 
 
-def floors(area, **named):
-    """Floors that copy a tree to area.work/copy."""
+def floors(area, named):
+    """Floors that write to area.work/copy: {name: script that says {copy}}."""
     copy = area.work / "copy"
-    return [Subject(name.replace("__", " -").replace("_", " "), shell(script.format(copy=copy)), before=lambda: remove(copy))
+    return [Subject(name, shell(script.format(copy=copy)), before=lambda: remove(copy))
             for name, script in named.items()]
 
 
 def hashed(tree):
     """The least that a layer of `tree` costs. Not sha256sum: that of Debian does without the processor's help."""
     return Subject("tar, sha256", shell(f"tar -cC {tree} . | openssl dgst -sha256"))
+
+
+def each(area, subject):
+    """`subject(engine)` of every engine; one that cannot even prepare has a column that says so."""
+    def failing(failure):
+        def run():
+            raise failure
+        return run
+    out = []
+    for engine in area.engines:
+        try:
+            out.append(subject(engine))
+        except Failed as failure:
+            out.append(Subject(engine.name, failing(failure)))
+    return out
 
 
 # ---- starting containers
@@ -159,8 +174,8 @@ def copy_context(area):
 
 
 def copy_floors(area, path):
-    return floors(area, cp__a=f"cp -a {path}/tree {{copy}}",
-                  tar_untar=f"mkdir {{copy}}; tar -cC {path}/tree . | tar -xC {{copy}}")
+    return floors(area, {"cp -a": f"cp -a {path}/tree {{copy}}",
+                         "tar, untar": f"mkdir {{copy}}; tar -cC {path}/tree . | tar -xC {{copy}}"})
 
 
 @row("copy-first", "COPY of 20,000 files (200 MB), the first time", 1.6, "s", 7, on_loop=True)
@@ -202,7 +217,7 @@ def commit(area):
             engine.do("run", "--name", "bench-writer", BUSYBOX, "sh", "-ec", writing_script("/data", *size))
         return Subject(engine.name, lambda: engine.time("commit", "bench-writer", "bench-committed"), before,
                        engine.forget)
-    return [hashed(tree)] + [subject(e) for e in area.engines]
+    return [hashed(tree)] + each(area, subject)
 
 
 # ---- archives
@@ -225,7 +240,7 @@ def save(area):
         engine.do("build", "-q", "-t", "bench-layers", path)
         return Subject(engine.name, lambda: engine.time("save", "-o", saved, "bench-layers"),
                        after=lambda: remove(saved))
-    return floors(area, cp=f"cp {area.work}/floor.tar {{copy}}") + each(area, subject)
+    return floors(area, {"cp": f"cp {area.work}/floor.tar {{copy}}"}) + each(area, subject)
 
 
 @row("load", "load -i of the same", 6, "s", 5, on_loop=True)
@@ -237,11 +252,8 @@ def load(area):
         engine.do("build", "-q", "-t", "bench-layers", path)
         engine.do("save", "-o", saved, "bench-layers")
         return Subject(engine.name, lambda: engine.time("load", "-q", "-i", saved), before=engine.forget)
-    return floors(area, untar=f"mkdir {{copy}}; tar -xf {area.work}/floor.tar -C {{copy}}") + each(area, subject)
-
-
-def each(area, subject):
-    return [subject(engine) for engine in area.engines]
+    untar = {"untar": f"mkdir {{copy}}; tar -xf {area.work}/floor.tar -C {{copy}}"}
+    return floors(area, untar) + each(area, subject)
 
 
 # ---- memory
@@ -264,6 +276,7 @@ def memory(area):
         def start():
             for name in names:
                 engine.do("run", "-d", "--name", name, BUSYBOX, "sleep", "1000")
+            time.sleep(3)  # idle is what comes after the start
 
         def measure():
             total = 0
