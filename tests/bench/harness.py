@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,8 +124,13 @@ class Estiba(Engine):
             time.sleep(0.02)
 
     def close(self):
-        super().close()
-        self.settle()
+        try:
+            super().close()
+            self.settle()
+        finally:
+            self._close_network()
+
+    def _close_network(self):
         digits = hashlib.sha256(str(self.home / "root").encode()).hexdigest()[:8]
         for command in (f"ip link del eb-{digits}", f"nft delete table inet estiba_{digits}"):
             subprocess.run(command.split(), stderr=subprocess.DEVNULL, check=False)
@@ -135,8 +141,9 @@ class Podman(Engine):
 
     def __init__(self, area):
         super().__init__(area)
-        self.prefix = ["podman", "--root", str(self.home / "root"), "--runroot", str(self.home / "run"), "--tmpdir",
-                       str(self.home / "tmp"), "--cgroup-manager", "cgroupfs", "--storage-driver", "overlay"]
+        self.run = tempfile.mkdtemp(prefix="bench-", dir="/run")  # it takes no more than 50 characters
+        self.prefix = ["podman", "--root", str(self.home / "root"), "--runroot", f"{self.run}/run", "--tmpdir",
+                       f"{self.run}/tmp", "--cgroup-manager", "cgroupfs", "--storage-driver", "overlay"]
         self.had_bridge = Path("/sys/class/net/podman0").exists()
         self.home.mkdir()
         limits = '["nofile=1024:1024", "nproc=1024:1024"]'  # its own are more than some machines allow
@@ -162,10 +169,13 @@ class Podman(Engine):
         self.do("image", "prune", "-f")
 
     def close(self):
-        super().close()
-        subprocess.run(["umount", self.home / "root/overlay"], stderr=subprocess.DEVNULL, check=False)
-        if not self.had_bridge:
-            subprocess.run(["ip", "link", "del", "podman0"], stderr=subprocess.DEVNULL, check=False)
+        try:
+            super().close()
+        finally:
+            subprocess.run(["umount", self.home / "root/overlay"], stderr=subprocess.DEVNULL, check=False)
+            shutil.rmtree(self.run, ignore_errors=True)
+            if not self.had_bridge:
+                subprocess.run(["ip", "link", "del", "podman0"], stderr=subprocess.DEVNULL, check=False)
 
 
 class Docker(Engine):
