@@ -12,12 +12,19 @@
 
 namespace estiba::apitypes {
 
-/// A secret's or an ssh agent's value by its id. `value` is base64.
+/// A secret by its id. `value` is base64.
 struct BuildSecret {
   std::string id;
   std::string value;
 };
 BOOST_DESCRIBE_STRUCT(BuildSecret, (), (id, value))
+
+/// An ssh agent by its id.
+struct BuildSsh {
+  std::string id;
+  std::optional<int> fd;  ///< which of the request's descriptors is its socket, opened with O_PATH
+};
+BOOST_DESCRIBE_STRUCT(BuildSsh, (), (id, fd))
 
 /// A key and value in a manifest, or in the descriptor of one.
 struct BuildAnnotation {
@@ -46,7 +53,7 @@ BOOST_DESCRIBE_STRUCT(NamedContext, (), (where, fd))
 
 /// Body of POST /build with Content-Type application/vnd.estiba.build+json. Descriptors (SCM_RIGHTS) that come with the
 /// request are named by their place among them: the context's directory (or file, with `contextTar`), outputs, named
-/// contexts.
+/// contexts, ssh agents.
 struct BuildRequest {
   std::string dockerfile = "Dockerfile";         ///< path in the context, shown in errors
   std::optional<std::string> dockerfileContent;  ///< where it is not in the context
@@ -68,6 +75,8 @@ struct BuildRequest {
   std::string network;
   std::vector<std::string> extraHosts;
   std::vector<BuildSecret> secrets;
+  std::vector<BuildSsh> ssh;
+  std::vector<std::string> allow;  ///< what is granted: network.host, security.insecure
   bool squash = false;
   bool explain = false;
   std::string call;             ///< a question instead of a build: lint, outline, targets
@@ -78,7 +87,8 @@ struct BuildRequest {
 BOOST_DESCRIBE_STRUCT(BuildRequest, (),
                       (dockerfile, dockerfileContent, ignoreContent, contextName, contextFd, contextTar, remote, tags,
                        target, buildArgs, labels, buildContexts, cacheFrom, noCache, noCacheFilter, pull, platform,
-                       network, extraHosts, secrets, squash, explain, call, shownDockerfile, outputs, limits))
+                       network, extraHosts, secrets, ssh, allow, squash, explain, call, shownDockerfile, outputs,
+                       limits))
 
 /// One message while it runs: {"id":"estiba.build.trace","aux":{…}}.
 struct BuildTrace {

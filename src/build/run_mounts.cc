@@ -25,9 +25,8 @@ std::string secretId(const RunMount& m) {
   return m.id.empty() ? lastName(m.target) : m.id;
 }
 
-std::string targetAsWritten(const RunMount& m) {
-  if (m.type != MountType::secret || !m.target.empty() || m.env) return m.target;
-  return "/run/secrets/" + lastName(secretId(m));
+std::string sshId(const RunMount& m) {
+  return m.id.empty() ? kDefaultSshId : m.id;
 }
 
 // By the target as it is written: a relative one names the same cache in every working directory.
@@ -57,12 +56,29 @@ RunMounts::RunMounts(const Step& step, const RunInstruction& run) : step_(step),
   for (size_t i = 0; i < run.mounts.size(); ++i) planned_.push_back(plan(run.mounts[i], step.origin(i)));
 }
 
+std::string RunMounts::targetOf(const RunMount& m) const {
+  std::string target = m.target;
+  if (m.type == MountType::secret && target.empty() && !m.env) target = "/run/secrets/" + lastName(secretId(m));
+  if (m.type == MountType::ssh && target.empty()) {
+    const auto before = std::count_if(planned_.begin(), planned_.end(),
+                                      [](const auto& p) { return p.mount->type == MountType::ssh; });
+    target = fmt::format("/run/buildkit/ssh_agent.{}", before);
+  }
+  return resolveWorkdir(step_.state.config.WorkingDir, target);
+}
+
+std::string RunMounts::sshSocket() const {
+  const auto first = std::find_if(planned_.begin(), planned_.end(),
+                                  [](const auto& p) { return p.mount->type == MountType::ssh; });
+  return first == planned_.end() ? "" : first->target;
+}
+
 RunMounts::Planned RunMounts::plan(const RunMount& m, const Origin& origin) {
   Planned p;
   p.mount = &m;
   p.origin = &origin;
-  p.target = resolveWorkdir(step_.state.config.WorkingDir, targetAsWritten(m));
-  const bool mounted = m.type != MountType::ssh && !(m.type == MountType::secret && m.target.empty() && m.env);
+  p.target = targetOf(m);
+  const bool mounted = !(m.type == MountType::secret && m.target.empty() && m.env);
   if (mounted && p.target == "/") fail(Code::invalid, "invalid mount target {}", quoted(p.target));
   std::string value;
   switch (m.type) {
@@ -70,7 +86,7 @@ RunMounts::Planned RunMounts::plan(const RunMount& m, const Origin& origin) {
     case MountType::cache: value = cacheId(m) + (m.from.empty() ? "" : " from " + step_.sources.keyOf(origin)); break;
     case MountType::tmpfs: value = std::to_string(m.sizeBytes); break;
     case MountType::secret: value = secretId(m); break;
-    case MountType::ssh: value = m.id; break;
+    case MountType::ssh: value = sshId(m); break;
   }
   inputs_.emplace_back(fmt::format("mount {} {}", mountTypeName(m.type), p.target),
                        value + (m.readOnly ? "" : " writable"));
@@ -101,9 +117,7 @@ MadeMounts RunMounts::make() {
         out.mounts.push_back({p.target, p.mount->readOnly, false, TmpfsMount{p.mount->sizeBytes}});
         break;
       case MountType::secret: addSecret(p, out); break;
-      case MountType::ssh:
-        if (p.mount->required) fail(Code::not_implemented, "ssh mounts are not supported yet");
-        break;
+      case MountType::ssh: addSsh(p, out); break;
     }
   }
   return out;
@@ -223,6 +237,22 @@ void RunMounts::addSecret(const Planned& p, MadeMounts& out) {
   if (m.env && m.target.empty()) return;
   FileMount file{std::move(value), m.mode.value_or(0400) & 0777, m.uid.value_or(0), m.gid.value_or(0)};
   out.mounts.push_back({p.target, true, true, std::move(file)});
+}
+
+// --- ssh agents ---
+
+void RunMounts::addSsh(const Planned& p, MadeMounts& out) {
+  const RunMount& m = *p.mount;
+  const auto agent = s_.sshAgents.find(sshId(m));
+  if (agent == s_.sshAgents.end()) {
+    if (!m.required) return;
+    if (s_.sshAgents.empty()) fail(Code::not_found, "no SSH key {} forwarded from the client", quoted(sshId(m)));
+    fail(Code::not_found, "unset ssh forward key {}", sshId(m));
+  }
+  auto relay = std::make_unique<SshRelay>(s_.temp.next(), m.mode.value_or(0600) & 0777, m.uid.value_or(0),
+                                          m.gid.value_or(0), agent->second.get());
+  out.mounts.push_back({p.target, false, true, HostMount{relay->path()}});
+  out.relays.push_back(std::move(relay));
 }
 
 }  // namespace estiba::build

@@ -2,11 +2,13 @@
 // The --mounts of a RUN: what the step depends on through them, and what they are made of.
 
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "build/layer_step.h"
+#include "build/ssh_agent.h"
 #include "build/step_runner.h"
 #include "sys/lock.h"
 
@@ -17,6 +19,7 @@ struct MadeMounts {
   std::vector<StepMount> mounts;
   std::vector<std::pair<std::string, std::string>> env;  ///< of secrets
   std::map<std::string, FileLock> locks;                 ///< of caches, by their directories
+  std::vector<std::unique_ptr<SshRelay>> relays;         ///< behind the sockets of ssh mounts
   std::vector<snapshot::Active> thrownAway;              ///< where writes go that nobody keeps
 };
 
@@ -28,6 +31,8 @@ class RunMounts {
   /// For a step that runs. Waits for caches that others have locked. Throws Error(not_found) for a secret that is
   /// required.
   MadeMounts make();
+  /// Where the first ssh mount has its socket; empty without one.
+  std::string sshSocket() const;
 
  private:
   struct Planned {
@@ -41,12 +46,14 @@ class RunMounts {
     SourceTree::Met met;
   };
   Planned plan(const RunMount& mount, const Origin& origin);
+  std::string targetOf(const RunMount& mount) const;
   std::string cacheDirOf(const Planned& p) const;
   void lockCaches(MadeMounts& out, std::map<const Planned*, std::string>& dirs);
   StepMount makeCache(const Planned& p, const std::string& dir);
   StepMount makeBind(const Planned& p, MadeMounts& out);
   StepMount copied(const Planned& p);
   void addSecret(const Planned& p, MadeMounts& out);
+  void addSsh(const Planned& p, MadeMounts& out);
 
   const Step& step_;
   Session& s_;

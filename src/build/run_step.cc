@@ -1,5 +1,7 @@
 #include "build/run_step.h"
 
+#include <algorithm>
+
 #include "base/text.h"
 #include "build/apply_config.h"
 #include "build/dockerfile/describe.h"
@@ -10,11 +12,20 @@ namespace estiba::build {
 
 namespace {
 
-void refuseWhatIsNotGranted(const RunInstruction& run) {
-  if (!run.devices.empty()) fail(Code::not_implemented, "RUN --device is not supported yet");
-  if (run.security == "insecure") {
-    fail(Code::forbidden, "security.insecure is not allowed: this build was not granted it");
+void require(const Session& session, bool asked, std::string_view entitlement) {
+  const auto& granted = session.request.allow;
+  if (!asked || std::find(granted.begin(), granted.end(), entitlement) != granted.end()) return;
+  fail(Code::forbidden, "entitlement {} is not allowed: the build was not granted it by --allow {}", entitlement,
+       entitlement);
+}
+
+void refuseWhatIsNotGranted(const Session& session, const RunInstruction& run) {
+  if (!run.devices.empty()) {
+    fail(Code::not_implemented, "RUN --device={}: devices cannot be given to a build step yet", run.devices.front());
   }
+  require(session, run.security == "insecure", "security.insecure");
+  // --network host grants it to the whole build.
+  require(session, run.network == "host" && session.request.network != "host", "network.host");
 }
 
 Inputs inputsOf(const Step& step, const RunInstruction& run, const std::vector<std::string>& argv,
@@ -33,12 +44,14 @@ Inputs inputsOf(const Step& step, const RunInstruction& run, const std::vector<s
   inputs.emplace_back("user", state.config.User);
   inputs.emplace_back("workdir", state.config.WorkingDir);
   inputs.emplace_back("network", run.network);
+  if (run.security == "insecure") inputs.emplace_back("security", run.security);
   return inputs;
 }
 
 // ARGs, proxies, ENV, secrets: the later wins.
-std::vector<std::string> environmentOf(const Step& step, const MadeMounts& made) {
+std::vector<std::string> environmentOf(const Step& step, const RunMounts& mounts, const MadeMounts& made) {
   std::vector<std::string> env;
+  if (const auto socket = mounts.sshSocket(); !socket.empty()) setEnv(env, "SSH_AUTH_SOCK", socket);
   for (const auto& [name, value] : step.state.args) setEnv(env, name, value);
   for (const auto& [name, value] : step.session.request.buildArgs) {
     if (value && isProxyArg(name)) setEnv(env, name, *value);
@@ -51,14 +64,15 @@ std::vector<std::string> environmentOf(const Step& step, const MadeMounts& made)
   return env;
 }
 
-StepProcess processOf(const Step& step, const RunInstruction& run, const MadeMounts& made) {
+StepProcess processOf(const Step& step, const RunInstruction& run, const RunMounts& mounts, const MadeMounts& made) {
   const auto& request = step.session.request;
   StepProcess process;
   process.id = randomHex(32);
-  process.env = environmentOf(step, made);
+  process.env = environmentOf(step, mounts, made);
   process.user = step.state.config.User;
   process.cwd = step.state.config.WorkingDir.empty() ? "/" : step.state.config.WorkingDir;
   process.network = run.network == "default" ? request.network : run.network;
+  process.insecure = run.security == "insecure";
   process.extraHosts = request.extraHosts;
   process.limits = request.limits;
   process.mounts = made.mounts;
@@ -76,7 +90,7 @@ StepStack stackOf(const Step& step, const snapshot::Active& active, const std::v
 }  // namespace
 
 void runStep(const Step& step, const RunInstruction& run) {
-  refuseWhatIsNotGranted(run);
+  refuseWhatIsNotGranted(step.session, run);
   const auto argv = runArgv(run, shellOf(step.state.config));
   const auto script = runScript(run);
   RunMounts mounts(step, run);
@@ -87,7 +101,7 @@ void runStep(const Step& step, const RunInstruction& run) {
     auto& session = step.session;
     const MadeMounts made = mounts.make();
     auto active = session.snapshots().prepare(step.state.layers, session.lease);
-    StepProcess process = processOf(step, run, made);
+    StepProcess process = processOf(step, run, mounts, made);
     process.args = argv;
     if (script) process.mounts.push_back({"/dev/pipes/" + script->name, true, true, FileMount{script->content, 0755}});
     process.root = stackOf(step, active, process.mounts);

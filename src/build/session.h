@@ -1,6 +1,7 @@
 #pragma once
 // What all parts of one build share. (Internal to this module, as the headers that include it but builder.h.)
 
+#include <map>
 #include <mutex>
 #include <stop_token>
 #include <string>
@@ -51,7 +52,9 @@ struct Session {
         progress(p),
         stop(std::move(token)),
         temp(s.root),
-        hasher(s.images.snapshots().layers(), s.cache, lease) {}
+        hasher(s.images.snapshots().layers(), s.cache, lease) {
+    for (const auto& agent : r.ssh) sshAgents[agent.id] = claim(agent.fd);
+  }
 
   snapshot::Snapshotter& snapshots() const { return services.images.snapshots(); }
 
@@ -61,6 +64,7 @@ struct Session {
   BuildServices services;
   const apitypes::BuildRequest& request;
   std::vector<Fd> descriptors;
+  std::map<std::string, Fd> sshAgents;  ///< their sockets, by id
   Progress& progress;
   std::stop_token stop;
   TempDir temp;

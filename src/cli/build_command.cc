@@ -9,6 +9,7 @@
 #include "cli/build_output.h"
 #include "cli/build_progress.h"
 #include "cli/build_request.h"
+#include "cli/build_ssh.h"
 #include "cli/commands.h"
 #include "cli/flag_values.h"
 #include "cli/go_json.h"
@@ -82,6 +83,7 @@ int build(Cli& cli, const Parsed& p) {
   addContext(s, p, request, descriptors);
   addNamedContexts(p, request, descriptors);
   if (!s.local()) fail(Code::not_implemented, "building on another host is not supported yet: unset DOCKER_HOST");
+  const auto agents = addSshAgents(p, request, descriptors);
   OutputStreams streams(s, outputs);
   const auto writers = streams.writers();
   auto writer = writers.begin();
@@ -161,7 +163,7 @@ std::vector<Flag> buildFlags() {
   };
   // What buildx's command has beyond the classic builder's.
   flags.insert(flags.end(), {
-      stringsFlag("allow", 0, "Allow extra privileged entitlement (e.g., \"network.host\", \"security.insecure\")").refused("entitlements are not granted yet"),
+      stringsFlag("allow", 0, "Allow extra privileged entitlement (e.g., \"network.host\", \"security.insecure\")"),
       listFlag("annotation", 0, "Add annotation to the image").typed("strings"),
       listFlag("attest", 0, "Attestation parameters (format: \"type=sbom,generator=image\")").typed("strings"),
       listFlag("build-context", 0, "Additional build contexts (e.g., name=path)"),

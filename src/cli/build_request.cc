@@ -118,6 +118,20 @@ std::string onlyPlatform(const Parsed& p) {
   return text;
 }
 
+// --allow: what steps may be granted.
+std::vector<std::string> entitlements(const Parsed& p) {
+  std::vector<std::string> out;
+  for (const auto& text : p.list("allow")) {
+    if (text.empty()) continue;
+    if (text == "device" || text.starts_with("device=")) {
+      fail(Code::not_implemented, "--allow {}: devices cannot be given to a build step yet", text);
+    }
+    if (text != "network.host" && text != "security.insecure") fail(Code::invalid, "unknown entitlement {}", text);
+    out.push_back(text);
+  }
+  return out;
+}
+
 }  // namespace
 
 apitypes::BuildRequest buildRequest(const Parsed& p) {
@@ -148,7 +162,7 @@ apitypes::BuildRequest buildRequest(const Parsed& p) {
   out.network = p.str("network");
   out.extraHosts = p.list("add-host");
   for (const auto& secret : p.list("secret")) out.secrets.push_back(readSecret(secret));
-  if (!p.list("ssh").empty()) fail(Code::not_implemented, "--ssh is not supported yet");
+  out.allow = entitlements(p);
   out.squash = p.flag("squash");
   out.explain = p.flag("explain");
   auto& limits = out.limits;

@@ -128,6 +128,7 @@ int StepProcesses::run(const build::StepProcess& process, const build::StepOutpu
   in.hostname = process.hostname;
   in.host = process.limits;
   in.host.ExtraHosts = process.extraHosts;
+  in.host.Privileged = process.insecure;
   // The step's own root decides who USER is.
   const auto mountRoot = [&] { return ctx_.snapshots.mountReadOnly(process.root.lowers); };
   in.user = image::resolveUser(image::readAccounts(process.root.lowers, mountRoot), process.user, {});

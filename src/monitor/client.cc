@@ -19,6 +19,7 @@
 #include "monitor/sealed_exe.h"
 #include "sys/file.h"
 #include "sys/process.h"
+#include "sys/unix_socket.h"
 
 namespace estiba::monitor {
 

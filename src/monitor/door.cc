@@ -2,15 +2,14 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include "base/error.h"
 #include "sys/file.h"
 #include "sys/process.h"
+#include "sys/unix_socket.h"
 
 namespace estiba::monitor {
 
@@ -19,45 +18,11 @@ namespace {
 constexpr size_t kMaxConnections = 1000;
 constexpr size_t kReadAtOnce = 16 * 1024;
 
-// sun_path has 108 bytes, a run directory may be longer.
-sockaddr_un addressIn(int dirFd, const char* name) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  const std::string path = fmt::format("/proc/self/fd/{}/{}", dirFd, name);
-  std::memcpy(address.sun_path, path.c_str(), std::min(path.size() + 1, sizeof address.sun_path - 1));
-  return address;
-}
-
-Fd unixSocket() {
-  return Fd(sys([] { return ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0); }, "make a unix socket"));
-}
-
 std::string lineOf(const Message& message) {
   return dumpJsonOf(message) + "\n";
 }
 
 }  // namespace
-
-Fd listenIn(int dirFd, const char* name) {
-  Fd socket = unixSocket();
-  ::unlinkat(dirFd, name, 0);
-  const sockaddr_un address = addressIn(dirFd, name);
-  sys([&] { return ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address); }, "bind '{}'",
-      name);
-  sys([&] { return ::listen(socket.get(), 256); }, "listen on '{}'", name);
-  ::fcntl(socket.get(), F_SETFL, O_NONBLOCK);
-  return socket;
-}
-
-Fd connectIn(const std::string& dir, const char* name) {
-  const Fd dirFd = openFile(dir, O_PATH | O_DIRECTORY);
-  Fd socket = unixSocket();
-  const sockaddr_un address = addressIn(dirFd.get(), name);
-  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    throw SysError(errno, fmt::format("connect to '{}/{}'", dir, name));
-  }
-  return socket;
-}
 
 void Connection::queue(std::string_view bytes) {
   if (!broken_) out_ += bytes;

@@ -77,9 +77,4 @@ class Door {
   std::list<Connection> connections_;
 };
 
-/// A listening unix socket `name` in the directory `dirFd`, whatever the length of its path.
-Fd listenIn(int dirFd, const char* name);
-/// Throws SysError (ENOENT, ECONNREFUSED: nobody listens).
-Fd connectIn(const std::string& dir, const char* name);
-
 }  // namespace estiba::monitor

@@ -17,6 +17,7 @@
 #include "monitor/client.h"
 #include "monitor/log_reader.h"
 #include "sys/file.h"
+#include "sys/unix_socket.h"
 
 namespace estiba::monitor {
 namespace {

@@ -203,3 +203,76 @@ EOF
   printf 'FROM busybox AS a\nRUN --mount=from=b,target=/x true\nFROM busybox AS b\nRUN true\n' >Dockerfile
   run build_plain --target a .; [ "$status" -ne 0 ]; [[ "$output" == *'stage needs to be defined before current command'* ]]
 }
+
+# fake_agent SOCKET LOG: an ssh agent with two keys that writes down what it is asked, one number a line.
+fake_agent() {
+  cat >agent.py <<'EOF'
+import os, socket, struct, sys, threading
+server = socket.socket(socket.AF_UNIX); server.bind(sys.argv[1]); server.listen(8)
+log = open(sys.argv[2], "w", buffering=1)
+def serve(c):
+    f = c.makefile("rwb")
+    while (head := f.read(4)) and len(head) == 4:
+        body = f.read(struct.unpack(">I", head)[0]); log.write("%d\n" % body[0])
+        answer = struct.pack(">BI", 12, 2) + b"\0\0\0\1k\0\0\0\1c" * 2 if body[0] == 11 else bytes([14]) + body[1:] if body[0] == 13 else bytes([6])
+        f.write(struct.pack(">I", len(answer)) + answer); f.flush()
+while True:
+    threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
+EOF
+  python3 agent.py "$1" "$2" 3>&- & agent=$!
+  wait_for 5 test -S "$1"
+}
+# ask TYPE: a Perl program that asks the agent of a step and prints the answer's type and length.
+ask='ask() { perl -MIO::Socket::UNIX -e '"'"'$s = IO::Socket::UNIX->new($ENV{SSH_AUTH_SOCK}) or die "no agent: $!\n"; for (@ARGV) { print $s pack("NCa4", 5, $_, "data"); $s->flush; read($s, $h, 4); read($s, $b, unpack("N", $h)); print ord($b), ":", length($b), " " } print "\n"'"'"' "$@"; }'
+
+@test "ssh: a step reaches the agent that --ssh names, and only lists keys and signs [SSHSocketParams, SSHFileDescriptorsClosed]" {
+  fake_agent "$PWD/sock" "$PWD/log"
+  printf '%s\n' "$ask" >ask
+  cat >Dockerfile <<'EOF'
+FROM debian:bookworm
+RUN --mount=source=ask,target=/ask --mount=type=ssh,mode=741,uid=100,gid=102 [ "$(stat -c "%u %g %f" $SSH_AUTH_SOCK)" = "100 102 c1e1" ] && . /ask && for i in 1 2 3; do ask 11 13 17 19 22 27 13; done
+RUN --mount=source=ask,target=/ask --mount=type=ssh,id=other,target=/agent,required [ "$SSH_AUTH_SOCK" = /agent ] && [ "$(stat -c "%u %g %a" /agent)" = "0 0 600" ] && . /ask && ask 11 & wait $! && echo done
+RUN --mount=type=ssh,id=nohay [ ! -e /run/buildkit ]
+RUN [ -z "$SSH_AUTH_SOCK" ] && [ ! -e /agent ] && [ ! -e /run/buildkit ]
+EOF
+  SSH_AUTH_SOCK=$PWD/sock run build_plain --no-cache --ssh default --ssh "other=$PWD/sock" -t acc/ssh .
+  kill $agent; echo "$output"; [ "$status" -eq 0 ]
+  [ "$(grep -c '12:25 14:5 5:1 5:1 5:1 5:1 14:5' <<<"$output")" -eq 3 ]
+  [ "$(sort -n log | uniq -c | tr -s ' \n' ' ')" = ' 4 11 6 13 ' ]
+}
+
+@test "ssh: key files are served by an agent of the build's own, which ends with it" {
+  command -v ssh-keygen >/dev/null && command -v ssh-agent >/dev/null || skip "needs OpenSSH's client"
+  ssh-keygen -q -t ed25519 -N '' -f k1; ssh-keygen -q -t ed25519 -N '' -f k2; ssh-keygen -q -t ed25519 -N secret -f locked; chmod 644 k2
+  printf '%s\n' "$ask" >ask
+  printf 'FROM debian:bookworm\nRUN --mount=source=ask,target=/ask --mount=type=ssh,required . /ask && ask 11\n' >Dockerfile
+  run build_plain --no-cache --ssh default=k1,k2 -t acc/ssh .; echo "$output"; [ "$status" -eq 0 ]; grep -Eq ' 12:[12][0-9][0-9]' <<<"$output"
+  ! pgrep -f 'ssh-agent -a /tmp/estiba-ssh'; ! ls -d /tmp/estiba-ssh-* 2>/dev/null
+  run build_plain --no-cache --ssh default=locked .; [ "$status" -ne 0 ]; [[ "$output" == *'failed to parse locked'* ]]
+}
+
+@test "ssh: what is not there is refused in BuildKit's words" {
+  unset SSH_AUTH_SOCK
+  in_step '--mount=type=ssh,required' true; [ "$status" -ne 0 ]; [[ "$output" == *'no SSH key "default" forwarded from the client'* ]]
+  run build_plain --ssh default .; [ "$status" -ne 0 ]; [[ "$output" == *'invalid empty ssh agent socket: make sure SSH_AUTH_SOCK is set'* ]]
+  run build_plain --ssh default=nohay .; [ "$status" -ne 0 ]; [[ "$output" == *'stat nohay: no such file or directory'* ]]
+}
+
+@test "--security and --network need to be granted; the sandbox is the default [RunSecurityDefault, RunSecuritySandbox, RunSecurityInsecure, InsecureDevicesWhitelist, RunNoNetwork, RunHostNetwork, RunDefaultNetwork]" {
+  sandbox='[ "$(grep CapBnd /proc/self/status)" = "CapBnd:	00000000a80425fb" ] && [ ! -e /dev/fuse ] && ! mount -t tmpfs none /mnt 2>/dev/null'
+  in_step '' "$sandbox && ip link show eth0"; [ "$status" -eq 0 ]
+  in_step --security=sandbox "$sandbox"; [ "$status" -eq 0 ]
+  in_step --security=insecure true; [ "$status" -ne 0 ]; [[ "$output" == *'entitlement security.insecure is not allowed'* ]]
+  printf 'FROM busybox\nRUN --security=insecure [ "$(grep CapBnd /proc/self/status)" = "%s" ] && mkdir /m && mount -t tmpfs none /m && echo x >/m/x && [ -c /dev/kmsg ] && echo ok > /proc/self/comm\nRUN %s\n' "$(grep CapBnd /proc/self/status)" "$sandbox" >Dockerfile
+  run build_plain --no-cache --allow security.insecure -t acc/sec .; echo "$output"; [ "$status" -eq 0 ]
+  in_step --network=none '! ip link show eth0'; [ "$status" -eq 0 ]
+  in_step --network=host true; [ "$status" -ne 0 ]; [[ "$output" == *'entitlement network.host is not allowed'* ]]
+  printf 'FROM busybox\nRUN --network=host readlink /proc/self/ns/net > /net\n' >Dockerfile
+  build_plain --no-cache --allow network.host -t acc/net . >log
+  [ "$(e run --rm --name acc-net acc/net cat /net)" = "$(readlink /proc/self/ns/net)" ]
+  printf 'FROM busybox\nRUN readlink /proc/self/ns/net > /net\nRUN --network=host readlink /proc/self/ns/net > /net2\nRUN --network=none ! ip link show eth0\n' >Dockerfile
+  build_plain --no-cache --network host -t acc/net . >log   # [RunGlobalNetwork]
+  [ "$(e run --rm --name acc-net acc/net sh -c 'cmp /net /net2 && cat /net')" = "$(readlink /proc/self/ns/net)" ]
+  run build_plain --allow nohay .; [ "$status" -ne 0 ]; [[ "$output" == *'unknown entitlement nohay'* ]]
+  in_step --device=vendor.com/dev true; [ "$status" -ne 0 ]; [[ "$output" == *'--device=vendor.com/dev: devices cannot be given'* ]]
+}
