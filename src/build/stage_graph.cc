@@ -17,8 +17,6 @@ std::exception_ptr StageGraph::run(const std::function<StageState(size_t)>& runS
     for (const size_t stage : plan_.order) {
       threads.emplace_back([this, &runStage, stage] {
         try {
-          for (const size_t need : plan_.stages[stage].needs) results_.at(need).get();
-          checkGoingOn();
           promises_.at(stage).set_value(runStage(stage));
         } catch (...) {
           failed_ = true;
@@ -39,6 +37,14 @@ std::exception_ptr StageGraph::run(const std::function<StageState(size_t)>& runS
     }
   }
   return first;
+}
+
+StageState StageGraph::result(size_t stage) const {
+  try {
+    return results_.at(stage).get();
+  } catch (const std::exception&) {
+    fail(Code::cancelled, "another stage has failed");  // run() tells what failed, and where
+  }
 }
 
 void StageGraph::checkGoingOn() const {

@@ -11,7 +11,8 @@
 
 namespace estiba::build {
 
-/// The stages that a plan's target needs, run at the same time, each after what it needs.
+/// The stages that a plan's target needs, run at the same time: each waits for another only where an instruction needs
+/// that one's result.
 class StageGraph {
  public:
   explicit StageGraph(const Plan& plan);
@@ -19,8 +20,8 @@ class StageGraph {
   /// Runs them all to their end. Returns the failure that ended the build, not the cancellations that came of it;
   /// null where all went well.
   std::exception_ptr run(const std::function<StageState(size_t stage)>& runStage);
-  /// What a stage was at its end; waits for it, throws what it failed with. Any thread.
-  StageState result(size_t stage) const { return results_.at(stage).get(); }
+  /// What a stage was at its end; waits for it. Throws Error(cancelled) where it has failed. Any thread.
+  StageState result(size_t stage) const;
   /// Throws Error(cancelled) where a stage has failed: the others need not go on.
   void checkGoingOn() const;
 
