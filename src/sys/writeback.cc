@@ -11,6 +11,7 @@ namespace {
 
 // What is done sooner than this is not worth a transaction of the file system's journal.
 constexpr std::chrono::milliseconds kPatience{60};
+constexpr std::chrono::milliseconds kBetween{250};
 
 }  // namespace
 
@@ -19,7 +20,11 @@ Writeback::Writeback(int dirFd)
         std::mutex mutex;
         std::condition_variable_any ended;
         std::unique_lock lock(mutex);
-        while (!ended.wait_for(lock, stop, kPatience, [&] { return stop.stop_requested(); })) ::syncfs(dirFd);
+        auto pause = kPatience;
+        while (!ended.wait_for(lock, stop, pause, [&] { return stop.stop_requested(); })) {
+          ::syncfs(dirFd);
+          pause = kBetween;
+        }
       }) {}
 
 }  // namespace estiba
