@@ -1,6 +1,8 @@
 #include "api/router.h"
 
+#include <algorithm>
 #include <array>
+#include <optional>
 
 #include "base/log.h"
 #include "base/text.h"
@@ -79,6 +81,13 @@ std::pair<std::string_view, int> versionOf(std::string_view path) {
   return {path.substr(slash), asked};
 }
 
+// What only reads, waits or passes a stream through leaves nothing half-made when it is killed.
+bool changes(const Route& route) {
+  if (route.method == "GET" || route.method == "HEAD") return false;
+  static constexpr std::string_view kStreams[] = {"/containers/{id}/wait", "/containers/{id}/attach", "/exec/{id}/start"};
+  return std::find(std::begin(kStreams), std::end(kStreams), route.pattern) == std::end(kStreams);
+}
+
 }  // namespace
 
 void dispatch(engine::Engine& engine, http::Request& request, http::ResponseWriter& response) {
@@ -94,6 +103,8 @@ void dispatch(engine::Engine& engine, http::Request& request, http::ResponseWrit
     for (const Route& route : table) {
       if (route.method != request.method || !matches(route.pattern, path, request.params)) continue;
       Call call{engine, request, response, version};
+      std::optional<engine::Presence::Work> work;
+      if (changes(route)) work.emplace(engine.work());
       route.handle(call);
       return;
     }

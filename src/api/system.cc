@@ -29,7 +29,7 @@ void check(Call& call) {
 
 // POST /system/recover : estiba's own: sweeps what dead engines left half-made.
 void recover(Call& call) {
-  call.engine.lifecycle.recover();
+  call.engine.recover();
   call.response.send(http::Response::empty(204));
 }
 

@@ -109,8 +109,12 @@ BuildResult buildFrom(Session& session, BuildContext& context, const std::vector
   checkDockerfile(session, context, options, plan);
   const StageInputs inputs{session, sources, images, graph, plan, options, file};
   const auto failure = graph.run([&](size_t stage) { return runStage(inputs, stage); });
-  context.remember();
-  session.services.cache.touch(session.reports.usedKeys());
+  try {
+    context.remember();
+    session.services.cache.touch(session.reports.usedKeys());
+  } catch (const Error&) {
+    if (!failure) throw;  // on a full disk this fails as well: what failed first is what matters
+  }
   if (failure) std::rethrow_exception(failure);
   std::optional<TargetBase> base;
   if (session.request.squash) base = targetBase(session, plan.stages[plan.target], images, graph);

@@ -5,8 +5,11 @@
 
 namespace estiba::build {
 
-TempDir::TempDir(const std::string& root) : path_(root + "/tmp/build-" + randomHex(8)) {
-  makeDirs(path_, 0700);
+TempDir::TempDir(const std::string& root) {
+  makeDirs(root + "/tmp", 0700);
+  auto [name, held] = makeLockedDir(root + "/tmp", "build-");
+  path_ = root + "/tmp/" + name;
+  held_ = std::move(held);
 }
 
 TempDir::~TempDir() {

@@ -47,6 +47,7 @@ class TemporaryFile {
   TemporaryFile(const std::string& dir, std::string_view bytes)
       : path_(dir + "/" + std::string(kTemporary) + randomHex(8)) {
     fd_ = openFile(path_, O_RDWR | O_CREAT | O_EXCL, 0600);
+    lockShared(fd_.get(), path_);  // what nobody holds is swept
     writeAll(fd_.get(), bytes, path_);
     sys([&] { return ::fsync(fd_.get()); }, "fsync '{}'", path_);
   }
@@ -56,11 +57,11 @@ class TemporaryFile {
   TemporaryFile(const TemporaryFile&) = delete;
   TemporaryFile& operator=(const TemporaryFile&) = delete;
 
-  int fd() const noexcept { return fd_.get(); }
-  /// False where `target` is there already.
+  /// False where `target` is there already: look again.
   bool moveTo(const std::string& target) {
     if (::renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, target.c_str(), RENAME_NOREPLACE) != 0) {
       if (errno == EEXIST) return false;
+      if (errno == ENOENT) return false;  // swept between its making and its lock
       throw SysError(errno, fmt::format("rename '{}' to '{}'", path_, target));
     }
     moved_ = true;
@@ -122,7 +123,6 @@ oci::Digest Store::put(std::string_view bytes, std::string_view kind, Lease& lea
       return digest;
     }
     TemporaryFile file(dir_, bytes);
-    lockShared(file.fd(), pathOf(digest));
     if (!file.moveTo(pathOf(digest))) continue;
     syncDir(dir_);
     killPoint("content.put.renamed");
@@ -194,10 +194,6 @@ void Store::recover() {
     const auto fd = tryOpen(path, O_RDONLY | O_NOFOLLOW);
     if (!fd || !tryLockExclusive(fd->get())) continue;
     if (digest && hasRow(*db, *digest)) continue;
-    struct stat st {};
-    sys([&] { return ::fstat(fd->get(), &st); }, "stat '{}'", path);
-    // A temporary is not locked while it is written: a young one may be somebody's.
-    if (!digest && now().ns / 1'000'000'000 - st.st_mtime < 600) continue;
     ::unlink(path.c_str());
   }
 }

@@ -30,7 +30,9 @@ Connection::Connection(const std::string& path) : path_(path) {
   const int code = ::sqlite3_open_v2(path.c_str(), &db_, flags, nullptr);
   if (code != SQLITE_OK) {
     const std::string why = db_ != nullptr ? ::sqlite3_errmsg(db_) : "out of memory";
+    const int e = db_ != nullptr ? ::sqlite3_system_errno(db_) : 0;
     ::sqlite3_close(db_);
+    if (e != 0) throw SysError(e, fmt::format("open database '{}'", path));
     fail(Code::internal, "open database '{}': {}", path, why);
   }
   ::sqlite3_busy_handler(db_, waitForOthers, &waitingSince_);
@@ -66,6 +68,12 @@ void Connection::raise(int code, std::string_view what) const {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       throw Error(Code::unavailable, message);
+    case SQLITE_FULL:
+      throw SysError(ENOSPC, fmt::format("write database '{}'", path_));
+    case SQLITE_IOERR:
+    case SQLITE_CANTOPEN:
+      if (const int e = ::sqlite3_system_errno(db_); e != 0) throw SysError(e, fmt::format("use database '{}'", path_));
+      throw Error(Code::internal, message);
     default:
       throw Error(Code::internal, message);
   }

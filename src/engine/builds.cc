@@ -7,10 +7,12 @@
 
 #include <set>
 
+#include "base/kill_point.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "runtime/stage_error.h"
 #include "sys/file.h"
+#include "sys/lease.h"
 #include "sys/lock.h"
 
 namespace estiba::engine {
@@ -109,19 +111,25 @@ int StepProcesses::run(const build::StepProcess& process, const build::StepOutpu
   LaunchPlan plan;
   plan.networkMode = process.network.empty() ? "default" : process.network;
   const std::string run = ctx_.layout.runDir(process.id);
-  makeDirs(run, 0700);
+  Fd held;  // a step has no row: by this lock recovery knows that somebody is at it
+  while (!held) {
+    makeDirs(run, 0700);
+    held = openLockedDir(run);
+  }
   plan.filesDir = run;
   struct Release {
     Launcher& launcher;
+    Presence& presence;
     const std::string& id;
     ~Release() {
       try {
         launcher.release(id);
       } catch (const std::exception& e) {
         log::warn("clean up after build step {}: {}", id, e.what());
+        presence.leaveUnclean();
       }
     }
-  } release{launcher_, process.id};
+  } release{launcher_, ctx_.presence, process.id};
 
   container::SpecInput& in = plan.spec;
   in.id = process.id;
@@ -156,8 +164,10 @@ int StepProcesses::run(const build::StepProcess& process, const build::StepOutpu
     outWrite.reset();
     errWrite.reset();
     monitor.start();
+    killPoint("build.step.started");
     relay(std::move(outRead), std::move(errRead), output, wake.get());
     const auto ended = monitor.stepEnd({}, stop);
+    killPoint("build.step.ended");
     if (!ended) fail(Code::cancelled, "the build was cancelled");
     if (!ended->error.empty()) fail(Code::internal, "{}", ended->error);
     if (ended->oomKilled && ended->exitCode != 0) {

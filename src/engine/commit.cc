@@ -1,5 +1,6 @@
 #include "engine/commit.h"
 
+#include "base/kill_point.h"
 #include "base/text.h"
 #include "build/apply_config.h"
 #include "engine/merge.h"
@@ -65,6 +66,7 @@ std::string commitContainer(Context& ctx, Lifecycle& lifecycle, const CommitOpti
   } else {
     assembly.layers.push_back(ctx.snapshots.freeze(record.snapshot, lease));
   }
+  killPoint("commit.layer");
   auto& config = assembly.config;
   config.config = std::move(runConfig);
   config.created = now();

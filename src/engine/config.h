@@ -20,6 +20,7 @@ class Layout {
   const std::string& root() const { return root_; }
   std::string database() const { return root_ + "/estiba.db"; }
   std::string rootLock() const { return root_ + "/lock"; }
+  std::string engines() const { return root_ + "/engines"; }
   std::string cache() const { return exec_ + "/cache"; }
   /// hosts, hostname, resolv.conf, the log: as long as the container.
   std::string containerDir(const std::string& id) const { return root_ + "/containers/" + id; }

@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <set>
 
+#include "base/kill_point.h"
 #include "base/text.h"
 #include "container/names.h"
 #include "engine/merge.h"
 #include "engine/mounts.h"
 #include "sys/file.h"
+#include "sys/lease.h"
 
 namespace estiba::engine {
 
@@ -138,7 +140,12 @@ apitypes::ContainerCreateResponse Containers::create(const std::string& name, ap
 
   auto active = ctx_.snapshots.prepare(image.layers, lease);
   record.snapshot = active.id();
-  makeDir(ctx_.layout.containerDir(record.id), 0700);
+  Fd held;  // until it has its row
+  while (!held) {
+    makeDir(ctx_.layout.containerDir(record.id), 0700);
+    held = openLockedDir(ctx_.layout.containerDir(record.id));
+  }
+  killPoint("container.create.made");
   try {
     for (int attempt = 0;; ++attempt) {
       record.name = name.empty() ? container::randomName(attempt) : name.substr(name.starts_with('/') ? 1 : 0);
@@ -158,6 +165,7 @@ apitypes::ContainerCreateResponse Containers::create(const std::string& name, ap
     throw;
   }
   active.release();
+  killPoint("container.create.committed");
   for (const auto& m : record.body.mounts) {
     if (m.Type == "volume") ctx_.volumes.addUse(*m.Name, record.id);
   }
@@ -186,8 +194,15 @@ std::vector<apitypes::ChangeItem> Containers::changes(const std::string& ref) {
   return out;
 }
 
+std::optional<Record> Containers::look(const Record& record) {
+  if (!settle_ || !settle_(record)) return record;
+  return ctx_.records.find(record.id);
+}
+
 apitypes::ContainerInspect Containers::inspect(const std::string& ref, bool size) {
-  const Record record = ctx_.records.get(ref);
+  const auto found = look(ctx_.records.get(ref));
+  if (!found) fail(Code::not_found, "No such container: {}", ref);
+  const Record& record = *found;
   apitypes::ContainerInspect out;
   out.Id = record.id;
   out.Created = rfc3339Nano(record.created);
@@ -306,7 +321,10 @@ std::vector<apitypes::ContainerSummary> Containers::list(const ListOptions& opti
     ancestors.insert(id ? id->str() : "");
   }
   std::vector<apitypes::ContainerSummary> out;
-  for (const Record& record : ctx_.records.list()) {
+  for (const Record& listed : ctx_.records.list()) {
+    const auto found = look(listed);
+    if (!found) continue;
+    const Record& record = *found;
     if (options.limit > 0 && static_cast<int64_t>(out.size()) >= options.limit) break;
     if (!all && !record.isUp()) continue;
     if (before && record.created >= *before) continue;
@@ -345,9 +363,11 @@ void Containers::rename(const std::string& ref, const std::string& name) {
 }
 
 void Containers::removeStopped(const Record& record, bool volumes) {
+  const Fd held = openLockedDir(ctx_.layout.containerDir(record.id));  // recovery leaves it alone meanwhile
   if (!ctx_.records.move(record.id, record.state, State::removing)) {
     fail(Code::conflict, "removal of container {} is already in progress", record.name);
   }
+  killPoint("container.remove.moved");
   // What commits have frozen out of it goes with it, unless an image keeps it.
   const bool frozen = ctx_.snapshots.layersOf(record.snapshot).size() > ctx_.snapshots.imageLayers(record.snapshot);
   const auto anonymous = volumes ? ctx_.volumes.anonymousOf(record.id) : std::vector<std::string>{};
@@ -361,6 +381,7 @@ void Containers::removeStopped(const Record& record, bool volumes) {
     ctx_.snapshots.forget(*connection, record.snapshot);
     txn.commit();
   }
+  killPoint("container.remove.erased");
   ctx_.snapshots.discard(record.snapshot);
   if (frozen) ctx_.snapshots.layers().collectAll();
   removeTree(ctx_.layout.runDir(record.id));

@@ -1,6 +1,7 @@
 #pragma once
 // Containers as things: made, named, looked at, compared, removed. Their life is in lifecycle.h.
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -40,10 +41,14 @@ class Containers {
   std::pair<int64_t, int64_t> sizes(const container::Record& record);
   /// The directories of its stack of layers, topmost first, without the writable one.
   std::vector<std::string> lowerLayers(const container::Record& record) const;
+  /// Asked of each record that list() and inspect() come by: true where it was changed, as its monitor had been killed.
+  void onLook(std::function<bool(const container::Record&)> settle) { settle_ = std::move(settle); }
 
  private:
+  std::optional<container::Record> look(const container::Record& record);
   apitypes::ContainerSummary summary(const container::Record& record, bool size);
   Context& ctx_;
+  std::function<bool(const container::Record&)> settle_;
 };
 
 /// "Up 3 seconds (healthy)", "Exited (0) 2 minutes ago", "Created".

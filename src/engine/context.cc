@@ -8,7 +8,9 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "build/step_cache.h"
+#include "engine/disk_reserve.h"
 #include "sys/file.h"
+#include "sys/lease.h"
 
 namespace estiba::engine {
 
@@ -23,6 +25,7 @@ Config prepared(Config config) {
     makeDirs(config.root + "/containers", 0700);
     makeDirs(config.execRoot + "/containers", 0700);
     makeDir(config.execRoot + "/cache", 0700);
+    giveDiskReserve(config.root);
   } catch (const SysError& e) {
     if (e.err() == EACCES || e.err() == EPERM) {
       fail(Code::forbidden,
@@ -59,6 +62,7 @@ net::Options netOptions(const Config& config) {
 Context::Context(Config asked)
     : config(prepared(std::move(asked))),
       layout(config),
+      presence(layout.engines()),
       rootLock_(FileLock::acquire(layout.rootLock(), FileLock::Kind::shared)),
       pool(migrated(layout.database())),
       events(pool),
@@ -96,8 +100,10 @@ const std::string& Context::initLayer() {
     const std::string dir = config.root + "/init";
     if (!exists(dir)) {
       // Filled beside its place and renamed: another engine sees all of it or nothing.
-      const std::string fresh = dir + "." + randomHex(6);
-      for (const char* sub : {"", "/dev", "/dev/pts", "/dev/shm", "/proc", "/sys", "/etc"}) makeDir(fresh + sub, 0755);
+      const auto made = makeLockedDir(config.root, "init.");
+      const std::string fresh = config.root + "/" + made.first;
+      sys([&] { return ::chmod(fresh.c_str(), 0755); }, "chmod '{}'", fresh);
+      for (const char* sub : {"/dev", "/dev/pts", "/dev/shm", "/proc", "/sys", "/etc"}) makeDir(fresh + sub, 0755);
       for (const char* file : {"/dev/console", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"}) {
         writeFile(fresh + file, "", 0755);
       }

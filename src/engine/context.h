@@ -10,6 +10,7 @@
 #include "db/db.h"
 #include "engine/config.h"
 #include "engine/events.h"
+#include "engine/presence.h"
 #include "image/images.h"
 #include "net/network.h"
 #include "snapshot/snapshotter.h"
@@ -26,6 +27,7 @@ class Context {
 
   Config config;
   Layout layout;
+  Presence presence;
 
  private:
   FileLock rootLock_;  // shared: an upgrade of the root takes it exclusively

@@ -3,9 +3,11 @@
 #include <fcntl.h>
 
 #include "base/json.h"
+#include "base/kill_point.h"
 #include "base/text.h"
 #include "net/hosts.h"
 #include "net/link.h"
+#include "runtime/cgroup.h"
 #include "runtime/stage_error.h"
 #include "sys/file.h"
 
@@ -75,7 +77,9 @@ Prepared Launcher::prepare(LaunchPlan plan) {
   const std::string run = ctx_.layout.runDir(id);
   joinNamespaces(plan, plan.spec);
   makeDirs(run, 0700);
+  killPoint("launch.run.made");
   const auto endpoints = connect(plan);
+  killPoint("launch.connected");
   writeFiles(plan, endpoints);
   plan.spec.filesDir = plan.filesDir;
   const std::string parent = plan.spec.host.CgroupParent.empty() ? "/estiba" : plan.spec.host.CgroupParent;
@@ -94,18 +98,38 @@ Prepared Launcher::prepare(LaunchPlan plan) {
   spawn.binary = ctx_.config.executable;
   spawn.stdio = plan.stdio;
   auto monitor = monitor::Monitor::spawn(spawn);
+  killPoint("launch.spawned");
   const auto created = monitor.created();
+  killPoint("launch.created");
   for (const auto& endpoint : endpoints) {
     if (endpoint.driver == "host") continue;
     const Fd netns = openFile(fmt::format("/proc/{}/ns/net", created.pid), O_RDONLY);
     net::attach(endpoint, netns.get());
   }
+  killPoint("launch.attached");
   return {std::move(monitor), created};
 }
 
 void Launcher::release(const std::string& id) {
-  ctx_.networks.release(id);
+  // The directory goes even where the disk is too full to free the address: recovery does that.
+  try {
+    ctx_.networks.release(id);
+  } catch (...) {
+    removeTree(ctx_.layout.runDir(id));
+    throw;
+  }
   removeTree(ctx_.layout.runDir(id));
+}
+
+void Launcher::removeGroups(const std::string& id) {
+  const std::string path = ctx_.layout.runDir(id) + "/" + monitor::kConfigFile;
+  const auto text = tryReadFile(path);
+  if (!text) return;
+  const auto config = parseJsonAs<monitor::MonitorConfig>(*text, path);
+  if (config.cgroupPath.empty()) return;
+  auto groups = runtime::CgroupSet::open(config.cgroupPath);
+  groups.killAll();
+  groups.remove();
 }
 
 std::string startFailure(const std::exception& e) {

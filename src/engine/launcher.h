@@ -36,6 +36,8 @@ class Launcher {
   Prepared prepare(LaunchPlan plan);
   /// Frees what prepare() reserved on the host, and the run directory.
   void release(const std::string& id);
+  /// Kills and removes the control groups that a monitor which was killed has left.
+  void removeGroups(const std::string& id);
 
  private:
   void joinNamespaces(LaunchPlan& plan, const container::SpecInput& spec);

@@ -9,11 +9,13 @@
 
 #include <thread>
 
+#include "base/kill_point.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "engine/merge.h"
 #include "engine/mounts.h"
 #include "sys/file.h"
+#include "sys/lease.h"
 #include "sys/process.h"
 
 namespace estiba::engine {
@@ -118,7 +120,20 @@ struct Lifecycle::Waiters {
 };
 
 Lifecycle::Lifecycle(Context& context, Containers& containers)
-    : ctx_(context), containers_(containers), launcher_(context), waiters_(new Waiters, [](Waiters* w) { delete w; }) {}
+    : ctx_(context), containers_(containers), launcher_(context), waiters_(new Waiters, [](Waiters* w) { delete w; }) {
+  containers_.onLook([this](const Record& record) {
+    if (isSettled(record)) return false;
+    settle(record.id);
+    return true;
+  });
+}
+
+Record Lifecycle::current(const std::string& ref) {
+  const Record record = ctx_.records.get(ref);
+  if (isSettled(record)) return record;
+  settle(record.id);
+  return ctx_.records.get(record.id);
+}
 
 void Lifecycle::launch(const Record& record) {
   const auto& config = record.body.config;
@@ -180,12 +195,14 @@ void Lifecycle::launch(const Record& record) {
   auto [monitor, created] = launcher_.prepare(std::move(plan));
   waiters_->admit(record.id);
   const auto started = monitor.start();
+  killPoint("start.started");
   for (const auto& warning : started.warnings) log::warn("container {}: {}", record.name, warning);
   ctx_.records.setRunning(record.id, created.pid, created.startTime, now());
+  killPoint("start.running");
 }
 
 Changed Lifecycle::start(const std::string& ref) {
-  Record record = ctx_.records.get(ref);
+  Record record = current(ref);
   if (record.state == State::paused) {
     fail(Code::conflict, "cannot start a paused container, try unpause instead");
   }
@@ -194,9 +211,11 @@ Changed Lifecycle::start(const std::string& ref) {
     fail(Code::conflict, "container is marked for removal and cannot be started");
   }
   const State before = record.state;
+  const Fd held = openLockedDir(ctx_.layout.containerDir(record.id));  // recovery leaves it alone meanwhile
   if (before == State::starting || !ctx_.records.move(record.id, before, State::starting)) {
     return Changed::no;  // another engine is at it
   }
+  killPoint("start.moved");
   try {
     removeTree(ctx_.layout.runDir(record.id));  // of an earlier run
     launch(record);
@@ -204,19 +223,24 @@ Changed Lifecycle::start(const std::string& ref) {
     const int code = startFailureCode(e);
     const std::string message = startFailure(e);
     const std::string run = ctx_.layout.runDir(record.id);
-    if (monitor::isHeld(run)) monitor::Monitor::at(run).waitGone();
-    launcher_.release(record.id);
-    ctx_.records.setExited(record.id, before == State::created ? State::created : State::exited, code, false, message,
-                           now());
-    ctx_.poke(record.id);
-    if (record.body.host.AutoRemove) containers_.removeStopped(refresh(record.id), true);
+    try {
+      if (monitor::isHeld(run)) monitor::Monitor::at(run).waitGone();
+      launcher_.release(record.id);
+      ctx_.records.setExited(record.id, before == State::created ? State::created : State::exited, code, false, message,
+                             now());
+      ctx_.poke(record.id);
+      if (record.body.host.AutoRemove) containers_.removeStopped(refresh(record.id), true);
+    } catch (const std::exception& undo) {  // what was wrong first is what matters
+      log::warn("container {}: {}", record.name, undo.what());
+      ctx_.presence.leaveUnclean();
+    }
     const auto* error = dynamic_cast<const Error*>(&e);
     throw Error(code == 126 || code == 127 ? Code::invalid : error != nullptr ? error->code() : Code::internal, message);
   }
   ctx_.events.record("container", "start", record.id, attributesOf(record));
   ctx_.poke(record.id);
   // It may have ended before its row said that it runs: then nobody else has reaped it.
-  if (monitor::readExit(ctx_.layout.runDir(record.id))) reap(record.id);
+  if (monitor::readExit(ctx_.layout.runDir(record.id))) tryReap(record.id);
   return Changed::yes;
 }
 
@@ -227,9 +251,11 @@ void Lifecycle::finished(const Record& record) {
   const bool won = ctx_.records.setExited(record.id, State::exited, code, ended && ended->oomKilled,
                                           ended ? ended->error : "the container's monitor was killed", at);
   if (!won) return;
+  killPoint("reap.exited");
   auto attributes = attributesOf(record);
   attributes["exitCode"] = std::to_string(code);
   attributes["execDuration"] = std::to_string((at.ns - record.startedAt.ns) / 1'000'000'000);
+  if (!ended) launcher_.removeGroups(record.id);
   ctx_.networks.release(record.id);
   ctx_.events.record("container", "die", record.id, attributes);
 }
@@ -246,6 +272,19 @@ void Lifecycle::reap(const std::string& id) {
     containers_.removeStopped(*record, true);
   } catch (const Error& e) {
     if (e.code() != Code::conflict) throw;  // who waits, who started it and the monitor's own reaper may all come here
+  }
+}
+
+// A full disk may keep the row from being written: the exit code is known all the same, and the next command recovers.
+bool Lifecycle::tryReap(const std::string& id) noexcept {
+  try {
+    const auto work = ctx_.presence.join();
+    reap(id);
+    return true;
+  } catch (const std::exception& e) {
+    log::warn("container {}: {}", id.substr(0, 12), e.what());
+    ctx_.presence.leaveUnclean();
+    return false;
   }
 }
 
@@ -283,9 +322,10 @@ apitypes::WaitResponse Lifecycle::wait(const std::string& ref, WaitFor condition
     if (up && (started || current->isUp())) {
       try {
         monitor::WaitOptions options;
+        std::optional<bool> reaped;
         options.reap = [&](const monitor::ExitRecord& exited) {
           out.StatusCode = exited.exitCode;
-          reap(id);
+          reaped = tryReap(id);
         };
         // The client may leave while we wait: its socket is watched by a thread only where somebody may hang up.
         std::stop_source stop;
@@ -303,7 +343,8 @@ apitypes::WaitResponse Lifecycle::wait(const std::string& ref, WaitFor condition
         const auto exited = monitor::Monitor::at(ctx_.layout.runDir(id)).wait(options);
         if (!exited) fail(Code::cancelled, "the client has gone");
         out.StatusCode = exited->exitCode;
-        if (condition != WaitFor::removed || !ctx_.records.find(id)) return out;
+        if (!reaped) reaped = tryReap(id);  // it had ended already, and its own reaper may not be there yet
+        if (condition != WaitFor::removed || !*reaped || !ctx_.records.find(id)) return out;
         continue;
       } catch (const Error& e) {
         if (e.code() != Code::unavailable && e.code() != Code::not_found) throw;
@@ -319,8 +360,8 @@ apitypes::WaitResponse Lifecycle::wait(const std::string& ref, WaitFor condition
     }
     drain(changed.get());
     if (polls[0].revents == 0 && polls[1].revents == 0 && up && !monitor::isHeld(ctx_.layout.runDir(id)) &&
-        current->isUp()) {
-      reap(id);  // a monitor that was killed tells nobody
+        current->isUp() && !tryReap(id)) {  // a monitor that was killed tells nobody
+      return out;
     }
   }
 }
@@ -381,7 +422,7 @@ Fd Lifecycle::endFd(const Record& record) {
 }
 
 void Lifecycle::kill(const std::string& ref, const std::string& signal) {
-  const Record record = ctx_.records.get(ref);
+  const Record record = current(ref);
   const int number = signalNumber(signal.empty() ? "KILL" : signal);
   if (!record.isUp() || record.pid == 0) {
     fail(Code::conflict, "cannot kill container: {}: container {} is not running", ref, record.id);
@@ -423,7 +464,7 @@ void Lifecycle::signalAndWait(const Record& record, int signal, milliseconds tim
 }
 
 Changed Lifecycle::stop(const std::string& ref, std::optional<int64_t> timeoutSeconds, const std::string& signal) {
-  const Record record = ctx_.records.get(ref);
+  const Record record = current(ref);
   if (!record.isUp()) return Changed::no;
   const std::string name = signal.empty() ? record.body.config.StopSignal.value_or("SIGTERM") : signal;
   const int number = signalNumber(name);
@@ -461,7 +502,7 @@ void Lifecycle::unpause(const std::string& ref) {
 }
 
 void Lifecycle::remove(const std::string& ref, const RemoveOptions& options) {
-  Record record = ctx_.records.get(ref);
+  Record record = current(ref);
   if (record.isUp() || record.state == State::starting) {
     if (!options.force) {
       fail(Code::conflict,
@@ -476,27 +517,6 @@ void Lifecycle::remove(const std::string& ref, const RemoveOptions& options) {
     record = *left;
   }
   containers_.removeStopped(record, options.volumes);
-}
-
-void Lifecycle::recover() {
-  for (const auto& record : ctx_.records.list()) {
-    const bool held = monitor::isHeld(ctx_.layout.runDir(record.id));
-    if (record.isUp() && !held) reap(record.id);
-    if (record.state == State::starting && !held && exists(ctx_.layout.runDir(record.id))) {
-      ctx_.records.setExited(record.id, State::exited, 128, false, "the engine that started it was killed", now());
-    }
-    if (record.state == State::removing) {
-      ctx_.records.move(record.id, State::removing, State::dead);
-      containers_.removeStopped(refresh(record.id), true);
-    }
-  }
-  // Build steps have no row, but a monitor while they run.
-  ctx_.networks.recover([this](const std::string& id) {
-    return ctx_.records.find(id) || monitor::isHeld(ctx_.layout.runDir(id));
-  });
-  ctx_.snapshots.recover();
-  ctx_.content.recover();
-  ctx_.volumes.recover();
 }
 
 }  // namespace estiba::engine

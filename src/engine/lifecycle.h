@@ -48,10 +48,14 @@ class Lifecycle {
   /// Readable when nothing will be written to this container's log any more: its monitor has ended.
   Fd endFd(const container::Record& record);
 
+  /// False where its engine was killed half-way, or its monitor was: settle() has something to do, unless an engine is
+  /// just at it.
+  bool isSettled(const container::Record& record) const;
+  /// Brings it to a state of which it can go on; what a living engine is still at is left alone
+  /// after so long.
+  void settle(const std::string& id, std::chrono::milliseconds patience = {});
   /// What must happen after its process has ended: rows, addresses, restart or removal. Idempotent, any engine.
   void reap(const std::string& id);
-  /// Reaps what died while no engine looked, and finishes what a dead engine began.
-  void recover();
 
  private:
   struct Waiters;
@@ -59,6 +63,10 @@ class Lifecycle {
   void signalAndWait(const container::Record& record, int signal, std::chrono::milliseconds timeout);
   void waitGone(const std::string& id);
   void finished(const container::Record& record);
+  bool tryReap(const std::string& id) noexcept;
+  void settleStart(const container::Record& record);
+  /// The record, settled.
+  container::Record current(const std::string& ref);
   container::Record refresh(const std::string& id) { return ctx_.records.get(id); }
 
   Context& ctx_;

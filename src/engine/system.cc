@@ -1,5 +1,6 @@
 #include "engine/system.h"
 
+#include <poll.h>
 #include <sys/statfs.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
@@ -8,7 +9,9 @@
 
 #include "base/sha256.h"
 #include "base/text.h"
+#include "monitor/client.h"
 #include "sys/file.h"
+#include "sys/lease.h"
 
 namespace estiba::engine {
 
@@ -29,6 +32,16 @@ std::string operatingSystem() {
     return value;
   }
   return "Linux";
+}
+
+// Of a container that is up. One that has just ended is given a moment: its reaper is on the way.
+bool monitorIsGone(Context& ctx, const std::string& id) {
+  for (int tries = 0; tries < 50; ++tries) {
+    const auto record = ctx.records.find(id);
+    if (!record || !record->isUp() || monitor::isHeld(ctx.layout.runDir(id))) return false;
+    ::poll(nullptr, 0, 20);
+  }
+  return true;
 }
 
 }  // namespace
@@ -98,10 +111,31 @@ apitypes::Info System::info() {
 std::vector<std::string> System::check(bool digests) {
   std::vector<std::string> out;
   for (const auto& finding : ctx_.images.check(digests)) out.push_back(finding.what + ": " + finding.problem);
-  for (const auto& record : ctx_.records.list()) {
-    if (!exists(ctx_.layout.containerDir(record.id))) {
-      out.push_back(fmt::format("container {}: its directory is missing", record.name));
+  const std::string containers = ctx_.config.root + "/containers", work = ctx_.config.root + "/tmp";
+  // What nobody holds and no row refers to is left by a command that was killed.
+  const auto orphans = [&](const std::string& dir, const std::string& shown) {
+    for (const auto& name : listDir(dir)) {
+      const auto busy = [&](const std::string& path) { return exists(path) && !claimDir(path); };
+      // The directories of a container go one after the other, and the last is held as long.
+      if (busy(containers + "/" + name) || busy(dir + "/" + name) || ctx_.records.find(name)) continue;
+      if (!exists(dir + "/" + name)) continue;
+      out.push_back(fmt::format("directory {}/{}: no row refers to it", shown, name));
     }
+  };
+  orphans(containers, "containers");
+  orphans(ctx_.layout.runBase(), ctx_.layout.runBase());
+  orphans(work, "tmp");
+  for (const auto& record : ctx_.records.list()) {
+    const Fd idle = claimDir(ctx_.layout.containerDir(record.id));
+    if (!exists(ctx_.layout.containerDir(record.id))) {
+      if (ctx_.records.find(record.id)) out.push_back(fmt::format("container {}: its directory is missing", record.name));
+      continue;
+    }
+    const auto now = idle ? ctx_.records.find(record.id) : std::nullopt;
+    if (!now) continue;
+    const bool halfWay = now->state == container::State::starting || now->state == container::State::removing;
+    if (halfWay) out.push_back(fmt::format("container {}: left half-way by a command that was killed", record.name));
+    if (monitorIsGone(ctx_, record.id)) out.push_back(fmt::format("container {}: its monitor is gone", record.name));
   }
   return out;
 }

@@ -99,6 +99,7 @@ Assembled Images::assemble(const Assembly& assembly, Lease& lease) {
   }
   if (!assembly.names.empty()) touchTagged(*db, out.id);
   txn.commit();
+  killPoint("image.assemble.committed");
   return out;
 }
 

@@ -4,6 +4,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <cstdlib>
 #include <cstring>
 #include <iostream>
 #include <mutex>
@@ -11,6 +13,7 @@
 #include <vector>
 
 #include "api/router.h"
+#include "base/kill_point.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "cli/session.h"
@@ -97,6 +100,7 @@ int reapMain(int argc, char** argv) {
     else id = arg;
   }
   engine::Engine engine(std::move(config));
+  const auto work = engine.work();
   engine.lifecycle.reap(id);
   return 0;
 }
@@ -109,7 +113,20 @@ int sweepMain(const std::string& root) {
   return 0;
 }
 
+// ESTIBA_KILL_AT=NAME[:N]: this process ends, as by kill -9, when it comes to that place for the Nth time (tests/chaos).
+void armKillPoint() {
+  static const char* const wanted = ::getenv("ESTIBA_KILL_AT");
+  if (wanted == nullptr) return;
+  static const auto place = cut(wanted, ':');
+  static std::atomic<uint64_t> left{place.second ? parseUint(*place.second).value_or(1) : 1};
+  killHook = [](const char* name) {
+    if (place.first == name && --left == 0) ::kill(::getpid(), SIGKILL);
+  };
+}
+
 int roleMain(int argc, char** argv) {
+  armKillPoint();
+  ::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error to tell, not a death; children have it by default
   const std::string_view role = argc > 1 ? argv[1] : "";
   if (role == "monitor") return monitor::monitorMain(argc - 1, argv + 1);
   if (role == "reap") return reapMain(argc, argv);

@@ -346,7 +346,7 @@ void Supervisor::ended() {
     if (!connection.waits) continue;
     connection.answer({.exited = exit_});
     door_->flush(connection);
-    if (connection.reaper) awaitReaper();
+    if (connection.reaper && !reapDone_) awaitReaper();
   }
   slow ? releaseInChild() : release();
 }
@@ -400,9 +400,9 @@ void Supervisor::awaitReaper() {
 }
 
 void Supervisor::reapedBy(bool engine) {
-  if (state_ != State::ended || reapDone_) return;
+  if (state_ != State::ended) return;
   reaping_ = false;
-  reapDone_ = engine;  // otherwise our own `reap` follows
+  reapDone_ = reapDone_ || engine;  // otherwise our own `reap` follows
   finishIfOver();
 }
 

@@ -234,6 +234,17 @@ TEST_F(SupervisorTest, AFailedStartComesBackInItsOwnWords) {
   EXPECT_EQ(record->startedAt, "");
 }
 
+TEST_F(SupervisorTest, AFailedStartKeepsNobodyWhoWantsToReapWaiting) {
+  Monitor m = spawn("true", /*failing=*/true);
+  m.created();
+  const Fd waiter = connectIn(dir_, kSocketFile);
+  sendWithFds(waiter.get(), "{\"op\":\"wait\",\"reaper\":true}\n", {});
+  // Answered in order: when this one is, the other was heard.
+  Monitor::at(dir_).state();
+  EXPECT_THROW(m.start(), runtime::StageError);
+  EXPECT_EQ(monitorEnds(), 0);
+}
+
 TEST_F(SupervisorTest, AnEngineThatGoesBeforeTheStartLeavesACleanEnd) {
   pid_t pid = 0;
   {

@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "snapshot/store_dir.h"
 #include "sys/file.h"
+#include "sys/lease.h"
 #include "sys/lock.h"
 #include "sys/writeback.h"
 
@@ -174,6 +175,7 @@ Layer Layers::unpack(archive::Source& tar, Lease& lease, const archive::UnpackOp
       throw;
     }
     guard.keep();
+    killPoint("layer.unpack.inserted");
     lease.add(std::move(lock));
     return layer;
   }

@@ -14,6 +14,7 @@
 #include "snapshot/merge.h"
 #include "snapshot/store_dir.h"
 #include "sys/file.h"
+#include "sys/lease.h"
 #include "sys/overlay.h"
 
 namespace estiba::snapshot {
@@ -319,6 +320,7 @@ Fd Snapshotter::mountReadOnly(const std::vector<LayerId>& layers) const {
 Fd Snapshotter::mountReadOnly(const std::vector<std::string>& lowers) const {
   struct Scratch {
     std::string path;
+    Fd held{};  // what nobody holds is swept
     ~Scratch() {
       if (!path.empty()) ::rmdir(path.c_str());
     }
@@ -327,8 +329,9 @@ Fd Snapshotter::mountReadOnly(const std::vector<std::string>& lowers) const {
   stack.lowers = lowers;
   stack.noDevices = true;
   return mountOverlay(stack, [&] {
-    scratch.path = layers_.root() + "/mount-" + randomHex(8);
-    makeDir(scratch.path, 0700);
+    auto [name, held] = makeLockedDir(layers_.root(), "mount-");
+    scratch.path = layers_.root() + "/" + name;
+    scratch.held = std::move(held);
     return scratch.path;
   });
 }

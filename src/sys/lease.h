@@ -2,6 +2,7 @@
 
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/fd.h"
@@ -37,5 +38,13 @@ class Lease {
 void lockShared(int fd, const std::string& name);
 /// flock(2) exclusive, without waiting: false where anybody holds it.
 bool tryLockExclusive(int fd);
+
+/// Opens a directory and locks it shared (waits); empty where it is missing or has just been removed.
+Fd openLockedDir(const std::string& path);
+/// Opens a directory and locks it exclusively; empty where it is missing or anybody holds it.
+Fd claimDir(const std::string& path);
+/// Makes a new directory <parent>/<prefix><random id> (0700), opened and with a shared lock, so that no sweeper takes it
+/// for litter. Returns {its name, locked descriptor}.
+std::pair<std::string, Fd> makeLockedDir(const std::string& parent, const std::string& prefix = "");
 
 }  // namespace estiba

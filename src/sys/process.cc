@@ -65,9 +65,16 @@ int runChild(void* argument) {
   for (size_t i = 0; i < o.fds.size(); ++i) {
     if (::dup2(spare[i], o.fds[i].second) < 0) goto failed;
   }
-  // Everything that is not ours to pass on closes at exec; we share no descriptor table with the parent.
-  ::syscall(SYS_close_range, 0, ~0U, CLOSE_RANGE_CLOEXEC);
-  for (const auto& [from, to] : o.fds) ::fcntl(to, F_SETFD, 0);
+  // Everything that is not ours to pass on is closed, and now: at exec it would close a moment after the parent goes on,
+  // and who looks at the parent's locks when it has died would find them held. We share no descriptor table with it.
+  if (execFd >= 0 && execFd != plan.spareBase && ::dup3(execFd, plan.spareBase, O_CLOEXEC) < 0) goto failed;
+  if (execFd >= 0) execFd = plan.spareBase;
+  ::syscall(SYS_close_range, execFd >= 0 ? execFd + 1 : plan.spareBase, ~0U, 0);
+  for (int fd = 0; fd < plan.spareBase; ++fd) {
+    bool wanted = false;
+    for (const auto& [from, to] : o.fds) wanted = wanted || to == fd;
+    if (!wanted) ::close(fd);
+  }
   if (o.newSession) ::setsid();
   if (!o.cwd.empty() && ::chdir(o.cwd.c_str()) != 0) goto failed;
   {

@@ -6,6 +6,7 @@
 
 #include "archive/copy.h"
 #include "base/json.h"
+#include "base/kill_point.h"
 #include "base/text.h"
 #include "sys/file.h"
 
@@ -75,6 +76,7 @@ Volume Volumes::create(const CreateOptions& options) {
   makeDirs(dir_, 0711);
   makeDir(pathOf(name), 0711);
   makeDir(pathOf(name) + "/_data", 0755);
+  killPoint("volume.create.made");
   auto connection = pool_.get();
   connection->prepare("INSERT INTO volume (name, driver, labels, options, created, anonymous) VALUES (?, ?, ?, ?, ?, ?) "
                       "ON CONFLICT (name) DO NOTHING")
