@@ -26,7 +26,7 @@ class TempDir {
  private:
   std::mutex mutex_;
   std::string path_;
-  Fd held_;  // what nobody holds is swept
+  Fd held_;  ///< what nobody holds is swept
   int count_ = 0;
 };
 

@@ -118,18 +118,13 @@ int StepProcesses::run(const build::StepProcess& process, const build::StepOutpu
   }
   plan.filesDir = run;
   struct Release {
+    Context& ctx;
     Launcher& launcher;
-    Presence& presence;
     const std::string& id;
     ~Release() {
-      try {
-        launcher.release(id);
-      } catch (const std::exception& e) {
-        log::warn("clean up after build step {}: {}", id, e.what());
-        presence.leaveUnclean();
-      }
+      ctx.tidy("build step " + id.substr(0, 12), [&] { launcher.release(id); });
     }
-  } release{launcher_, ctx_.presence, process.id};
+  } release{ctx_, launcher_, process.id};
 
   container::SpecInput& in = plan.spec;
   in.id = process.id;

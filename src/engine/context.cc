@@ -119,6 +119,20 @@ const std::string& Context::initLayer() {
   return initLayer_;
 }
 
+bool Context::tidy(std::string_view what, const std::function<void()>& up) noexcept {
+  for (const bool last : {false, true}) {
+    try {
+      up();
+      return true;
+    } catch (const std::exception& e) {
+      giveDiskReserve(config.root);
+      if (last) log::warn("{}: {}", what, e.what());
+    }
+  }
+  presence.leaveUnclean();
+  return false;
+}
+
 image::UsersOf Context::imageUsers() {
   return [this](const image::ImageId& id) {
     std::vector<image::ContainerUse> uses;

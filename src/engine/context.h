@@ -1,6 +1,7 @@
 #pragma once
 // What the services of one engine share: configuration, stores, records.
 
+#include <functional>
 #include <mutex>
 #include <optional>
 
@@ -52,6 +53,9 @@ class Context {
   /// A directory with the mount points that every container needs (/proc, /etc/hosts …): it lies on top of the image's
   /// layers, so that none of them shows up in a container's changes or a build's layers.
   const std::string& initLayer();
+  /// Tidying up that must not fail: on a full disk it is tried again with the reserve; when it fails all the same, that is
+  /// logged and the next command recovers. Whether it was done.
+  bool tidy(std::string_view what, const std::function<void()>& up) noexcept;
   /// Who uses an image, for Images::remove.
   image::UsersOf imageUsers();
 

@@ -223,17 +223,14 @@ Changed Lifecycle::start(const std::string& ref) {
     const int code = startFailureCode(e);
     const std::string message = startFailure(e);
     const std::string run = ctx_.layout.runDir(record.id);
-    try {
+    ctx_.tidy("container " + record.name, [&] {  // what was wrong first is what matters
       if (monitor::isHeld(run)) monitor::Monitor::at(run).waitGone();
       launcher_.release(record.id);
       ctx_.records.setExited(record.id, before == State::created ? State::created : State::exited, code, false, message,
                              now());
       ctx_.poke(record.id);
       if (record.body.host.AutoRemove) containers_.removeStopped(refresh(record.id), true);
-    } catch (const std::exception& undo) {  // what was wrong first is what matters
-      log::warn("container {}: {}", record.name, undo.what());
-      ctx_.presence.leaveUnclean();
-    }
+    });
     const auto* error = dynamic_cast<const Error*>(&e);
     throw Error(code == 126 || code == 127 ? Code::invalid : error != nullptr ? error->code() : Code::internal, message);
   }
@@ -277,15 +274,10 @@ void Lifecycle::reap(const std::string& id) {
 
 // A full disk may keep the row from being written: the exit code is known all the same, and the next command recovers.
 bool Lifecycle::tryReap(const std::string& id) noexcept {
-  try {
+  return ctx_.tidy("container " + id.substr(0, 12), [&] {
     const auto work = ctx_.presence.join();
     reap(id);
-    return true;
-  } catch (const std::exception& e) {
-    log::warn("container {}: {}", id.substr(0, 12), e.what());
-    ctx_.presence.leaveUnclean();
-    return false;
-  }
+  });
 }
 
 apitypes::WaitResponse Lifecycle::wait(const std::string& ref, WaitFor condition, int goneFd,

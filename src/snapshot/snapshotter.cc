@@ -320,7 +320,7 @@ Fd Snapshotter::mountReadOnly(const std::vector<LayerId>& layers) const {
 Fd Snapshotter::mountReadOnly(const std::vector<std::string>& lowers) const {
   struct Scratch {
     std::string path;
-    Fd held{};  // what nobody holds is swept
+    Fd held;  // what nobody holds is swept
     ~Scratch() {
       if (!path.empty()) ::rmdir(path.c_str());
     }
@@ -330,9 +330,8 @@ Fd Snapshotter::mountReadOnly(const std::vector<std::string>& lowers) const {
   stack.noDevices = true;
   return mountOverlay(stack, [&] {
     auto [name, held] = makeLockedDir(layers_.root(), "mount-");
-    scratch.path = layers_.root() + "/" + name;
     scratch.held = std::move(held);
-    return scratch.path;
+    return scratch.path = layers_.root() + "/" + name;
   });
 }
 
